@@ -1,0 +1,92 @@
+"""METRICS: the only list of what is measured. A metric exists when it has a row here: unit, better direction, meaning.
+
+Names follow design rules: `/` groups them in the MLflow UI and the unit is in the name. Tables, plots, views and the
+README read this list; a summary with a key that is not here is a bug and fails a test.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What one number is."""
+
+    unit: str
+    better: Literal["higher", "lower", "neither"]
+    meaning: str
+
+
+PERCENTILES: tuple[tuple[str, float, int], ...] = (("p50", 50, 1), ("p90", 90, 10), ("p95", 95, 20), ("p99", 99, 100))
+"""(suffix, percentile, fewest values): with fewer values the percentile is withheld."""
+
+_LATENCIES = {
+    "ttft_s": "time to first token at batch 1, prompt tensor ready to first token on the host (latency probe)",
+    "itl_s": "gap between successive tokens at batch 1, pooled over the probe's tokens, first token excluded",
+    "e2e_s": "submission to last token at batch 1 (latency probe)",
+}
+
+METRICS: dict[str, Metric] = {
+    "quality/score": Metric("1", "higher", "headline metric of the dataset; a failed question counts as wrong"),
+    "quality/score_ci_low": Metric("1", "neither", "lower end of the score's 95 % Wilson interval"),
+    "quality/score_ci_high": Metric("1", "neither", "upper end of the score's 95 % Wilson interval"),
+    "quality/exact_match_strict": Metric("1", "higher", "number after the required answer marker equals the target"),
+    "quality/exact_match_flexible": Metric("1", "higher", "last number in the text equals the target"),
+    "quality/n": Metric("questions", "neither", "planned questions x repeats: the denominator of every rate"),
+    "quality/error_rate": Metric("1", "lower", "share of questions the engine could not answer"),
+    "quality/truncated_rate": Metric("1", "lower", "share of answers cut at max_new_tokens"),
+    "quality/extraction_failure_rate": Metric("1", "lower", "share of answers without an extractable answer"),
+    "quality/empty_rate": Metric("1", "lower", "share of answers with no text at all"),
+    **{
+        f"latency/{name}_{suffix}": Metric("s", "lower", f"{suffix} of {meaning}")
+        for name, meaning in _LATENCIES.items()
+        for suffix, _, _ in PERCENTILES
+    },
+    "latency/tpot_s_mean": Metric("s", "lower", "mean over probe requests of (last - first token) / (tokens - 1)"),
+    "latency/decode_tokens_per_s": Metric("tokens/s", "higher", "1 / tpot at batch 1 (latency probe)"),
+    "latency/probe_n": Metric("questions", "neither", "questions in the latency probe"),
+    "throughput/output_tokens_per_s": Metric("tokens/s", "higher", "all output tokens / generate window wall time"),
+    "throughput/prompt_tokens_per_s": Metric("tokens/s", "higher", "all prompt tokens / generate window wall time"),
+    "throughput/questions_per_s": Metric("questions/s", "higher", "questions / generate window wall time"),
+    "throughput/output_tokens_per_s_per_gib": Metric(
+        "tokens/s/GiB", "higher", "output tokens/s / peak VRAM, on CPU / peak RSS, of the generate window"
+    ),
+    "throughput/batch_efficiency": Metric(
+        "1", "higher", "throughput / (batch rows x batch-1 decode speed): 1 = perfect scaling with the batch"
+    ),
+    "tokens/input": Metric("tokens", "neither", "prompt tokens of the generate phase, no padding"),
+    "tokens/output": Metric("tokens", "neither", "output tokens of the generate phase, end token counted once"),
+    "tokens/computed": Metric("tokens", "neither", "token positions really computed, padding excluded"),
+    "tokens/output_mean": Metric("tokens", "neither", "output tokens per answered question"),
+    "memory/vram_peak_gib": Metric("GiB", "lower", "peak device memory in the generate window, all devices used (NVML)"),
+    "memory/vram_allocated_peak_gib": Metric("GiB", "lower", "peak of tensors in the generate window (torch allocator)"),
+    "memory/vram_reserved_peak_gib": Metric("GiB", "lower", "peak reserved by torch's allocator, generate window"),
+    "memory/rss_peak_gib": Metric("GiB", "lower", "peak resident memory of the process tree, generate window"),
+    "memory/weights_gib": Metric("GiB", "lower", "bytes of the loaded parameters and buffers"),
+    "energy/measured_wh": Metric("Wh", "lower", "generate window, counters and integrated power sensors only"),
+    "energy/modelled_wh": Metric("Wh", "lower", "whole job, codecarbon's load and RAM models only"),
+    "energy/gpu_wh": Metric("Wh", "lower", "GPU part of the measured energy, generate window"),
+    "energy/cpu_wh": Metric("Wh", "lower", "CPU part of the measured energy (RAPL), generate window"),
+    "energy/dram_wh": Metric("Wh", "lower", "DRAM part of the measured energy (RAPL), generate window"),
+    "energy/codecarbon_wh": Metric("Wh", "lower", "codecarbon's total for the whole job; modelled unless tagged otherwise"),
+    "energy/j_per_output_token": Metric("J/token", "lower", "measured energy of the generate window / output tokens"),
+    "energy/j_per_correct": Metric("J", "lower", "measured energy of the generate window / correct answers"),
+    "energy/wh_per_question": Metric("Wh", "lower", "measured energy of the generate window / questions"),
+    "energy/score_per_wh": Metric("1/Wh", "higher", "score / measured energy of the generate window"),
+    "carbon/co2e_g": Metric("g", "lower", "codecarbon energy x PUE x configured carbon intensity"),
+    "cost/usd": Metric("USD", "lower", "job hours x configured hourly rate"),
+    "cost/usd_per_1k_correct": Metric("USD", "lower", "cost / correct answers x 1000"),
+    "time/load_s": Metric("s", "lower", "tokenizer and weights, wall"),
+    "time/warmup_s": Metric("s", "lower", "one short generation before measuring, wall"),
+    "time/generate_s": Metric("s", "lower", "throughput phase, wall"),
+    "time/probe_s": Metric("s", "lower", "latency probe, wall"),
+    "time/score_s": Metric("s", "lower", "scoring all responses, wall"),
+    "time/total_s": Metric("s", "lower", "job start to end of scoring, wall"),
+    "running/score": Metric("1", "higher", "mean score of the questions finished so far, by question count"),
+    "running/energy_wh": Metric("Wh", "lower", "measured energy since the generate window opened"),
+}
+
+
+def unknown_metrics(names: set[str]) -> set[str]:
+    """Names that have no row in METRICS."""
+    return names - METRICS.keys()

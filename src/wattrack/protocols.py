@@ -1,0 +1,55 @@
+"""Every seam of the program on one screen: what an engine, a monitor, a task and a scorer must offer."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from wattrack.schema import Energy, Request, Response, Sample, Score
+
+Row = Mapping[str, object]
+"""One row of a dataset, as the hub publishes it."""
+
+Scorer = Callable[[Sample, Response], Score]
+"""Pure: the same sample and response give the same score, without a model."""
+
+
+class Engine(Protocol):
+    """Runs requests on one model. Built cheaply; `load` does the heavy work."""
+
+    def check(self) -> None:
+        """Refuse early (model missing, gated, hub unreachable, does not fit): EngineError, one line, within seconds."""
+
+    def load(self) -> Mapping[str, object]:
+        """Load weights and tokenizer. Returns facts to log: effective settings, resolved revision, sizes, timings."""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        """Yield one Response per request as each finishes, in any order. Owns batching."""
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished; a no-op on CPU."""
+
+    def close(self) -> None:
+        """Free the model's memory. Idempotent."""
+
+
+class Monitor(Protocol):
+    """Reads one family of sensors. Built cheaply; `open` finds the hardware."""
+
+    name: str
+
+    def open(self) -> None:
+        """Start. Raises MonitorError with the reason when the hardware or permission is missing."""
+
+    def begin(self) -> object:
+        """State at the opening edge of a window: counters, peak resets. Opaque to the caller."""
+
+    def end(self, state: object) -> tuple[Mapping[str, Energy], Mapping[str, float]]:
+        """(energy by part, peaks by metric name) since `begin` gave `state`."""
+
+    def sample(self) -> Mapping[str, float]:
+        """Instantaneous values by MLflow system-metric name; what cannot be read is left out."""
+
+    def facts(self) -> Mapping[str, str]:
+        """Hardware found, for tags: names, driver versions, method used."""
+
+    def close(self) -> None:
+        """Release handles. Idempotent."""

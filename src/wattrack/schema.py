@@ -1,0 +1,260 @@
+"""The values that flow through a job: Sample -> Request -> Response -> Score -> Record, and what the meters saw.
+
+Every class is frozen. `None` means "not measured" or "does not apply"; `0.0` means "measured zero".
+All times inside a job are seconds on `time.perf_counter`; wall-clock stamps are Unix milliseconds and say so.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "error"]
+EnergySource = Literal["measured", "sampled", "modelled", "unavailable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One chat turn."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One question with what counts as its answer."""
+
+    id: str
+    """Stable across limits, seeds and machines: the position in the source file, or the source's own id."""
+    question: str
+    """The question as a person reads it, without shots or template; shown in tables."""
+    target: str
+    """The reference answer in the form the scorer expects."""
+    group: str | None = None
+    """Subject or stratum, where the dataset has them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """Sampling settings of a request."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    """0.0 means greedy."""
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    """Strings that end the answer; never matched inside the prompt and not part of `Response.text`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Exactly what the model is asked, once."""
+
+    sample_id: str
+    repeat: int
+    prompt: str | tuple[Message, ...]
+    """Raw text (completion) or chat turns (the engine applies the model's own template)."""
+    generation: Generation
+    seed: int
+    """Random seed of this request, a pure function of (job seed, sample id, repeat); unused when greedy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """What came back for one request; a failed item is a Response with `error`, never a missing one."""
+
+    sample_id: str
+    repeat: int
+    text: str
+    """Generated text, cut at the first stop string, special tokens removed."""
+    finish_reason: FinishReason
+    input_tokens: int
+    """Real prompt ids including special tokens, without padding."""
+    output_tokens: int
+    """Generated ids up to and including the end token, which counts once; padding and overrun excluded."""
+    token_times_s: tuple[float, ...] = ()
+    """Host arrival of each output token, seconds after the request was submitted (prompt tensor ready)."""
+    latency_s: float | None = None
+    """Submission to last token. In a batch it includes waiting for the slower steps of the batch."""
+    batch_size: int = 1
+    """Rows that shared the forward passes."""
+    error: str | None = None
+    """One line: what failed. `text` is then empty and the question counts as wrong."""
+    prompt_text: str = ""
+    """The rendered prompt, verbatim as tokenised (special tokens shown); empty when it was never rendered."""
+    started_unix_ms: int = 0
+    """Wall clock at submission."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The grade of one response."""
+
+    value: float
+    """The dataset's headline metric, 0..1."""
+    answer: str | None
+    """What was extracted from the text; None = nothing could be extracted."""
+    explanation: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Every metric of the task by bare name, e.g. {"exact_match_strict": 1.0}; the mean is logged as quality/<name>."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One question x one repeat: the same row on disk, in the MLflow table and in analysis."""
+
+    id: str
+    repeat: int
+    question: str
+    output: str
+    target: str
+    answer: str | None
+    score: float
+    metrics: Mapping[str, float]
+    explanation: str
+    group: str | None
+    finish_reason: FinishReason
+    error: str | None
+    input_tokens: int
+    output_tokens: int
+    latency_s: float | None
+    """End-to-end inside its batch (throughput phase)."""
+    ttft_s: float | None
+    """First token inside its batch (throughput phase)."""
+    batch_size: int
+    prompt_text: str
+    started_unix_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Energy of one part of the machine over one window."""
+
+    joules: float | None
+    """None when the source is `unavailable`."""
+    source: EnergySource
+    """measured = hardware counter; sampled = power integrated; modelled = from a load or TDP model."""
+    detail: str = ""
+    """How it was obtained, or why it is unavailable; one line for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A named, closed stretch of the job with what the meters read over it."""
+
+    name: str
+    start_s: float
+    """perf_counter at the opening edge (after device synchronisation)."""
+    end_s: float
+    start_unix_ms: int
+    energy: Mapping[str, Energy]
+    """By part: "gpu", "cpu", "dram"; a part that cannot be read is present with source `unavailable`."""
+    peaks: Mapping[str, float]
+    """Highest value in the window by metric name, e.g. "memory/rss_peak_gib", "memory/vram_peak_gib"."""
+    failed: bool = False
+    """True when the body raised; the numbers then cover the part that ran."""
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the window in seconds."""
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemSample:
+    """One reading of the sampler: every instantaneous value at one moment."""
+
+    time_s: float
+    """perf_counter."""
+    unix_ms: int
+    values: Mapping[str, float]
+    """By MLflow system-metric name, e.g. "system/gpu_0_power_usage_watts"; unreadable values are left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarbonReading:
+    """codecarbon's own figures for the whole job, kept beside ours as a cross-check."""
+
+    energy_wh: float
+    cpu_wh: float
+    ram_wh: float
+    gpu_wh: float | None
+    """None when no GPU was in scope."""
+    duration_s: float
+    cpu_source: EnergySource
+    """`measured` with RAPL, else `modelled`."""
+    gpu_source: EnergySource
+    detail: str
+    """e.g. "CPU load model, TDP 65 W; RAM model 10 W"."""
+    co2e_g: float | None
+    """Only with a configured carbon intensity."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """Everything the meters saw in one job."""
+
+    windows: tuple[Window, ...]
+    samples: tuple[SystemSample, ...]
+    carbon: CarbonReading | None
+    unavailable: Mapping[str, str]
+    """Meter name -> why it gave nothing, e.g. {"nvml": "driver library not found", "rapl": "..."}."""
+
+    def window(self, name: str) -> Window | None:
+        """The window called `name`, or None when it was never opened."""
+        return next((w for w in self.windows if w.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetFacts:
+    """Which rows a job used."""
+
+    name: str
+    protocol: str
+    """Name and version of prompt and scorer, e.g. "gsm8k/base@1"."""
+    source: str
+    """Hub id or the local file's path as given."""
+    config: str | None
+    split: str
+    revision: str | None
+    """Resolved commit hash of the hub, or None for local and embedded rows."""
+    digest: str
+    """SHA-256 over the canonical JSON of the rows used, in order, hex."""
+    rows: int
+    """Questions planned, before repeats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobStart:
+    """What is known of a job before it runs; enough to open its MLflow run."""
+
+    name: str
+    """Run name, e.g. "demo_s · arithmetic"."""
+    kind: Literal["job", "sweep"]
+    params: Mapping[str, object]
+    """Resolved settings by slash-separated name; `model`, `dataset`, `preset`, `hardware` are the plain group choices."""
+    tags: Mapping[str, str]
+    config_yaml: str
+    """The whole resolved configuration, logged as an artifact."""
+    output_dir: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobResult:
+    """Everything one finished job hands to tracking."""
+
+    metrics: Mapping[str, float | None]
+    """Every key is in METRICS; None = not measured and is not logged."""
+    params: Mapping[str, object]
+    """Facts learnt while running (effective settings, resolved revisions, timings that are not metrics)."""
+    tags: Mapping[str, str]
+    records: tuple[Record, ...]
+    """In question order."""
+    probe: tuple[Response, ...]
+    readings: Readings
+    dataset: DatasetFacts
+    description: str
+    """Markdown for people: headline numbers, what is unavailable and why. Under 8000 characters."""
+    running: tuple[tuple[str, int, int, float], ...]
+    """Points of the running series: (metric name, step, unix_ms, value)."""
