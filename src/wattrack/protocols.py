@@ -15,6 +15,10 @@ Scorer = Callable[[Sample, Response], Score]
 class Engine(Protocol):
     """Runs requests on one model. Built cheaply; `load` does the heavy work."""
 
+    @property
+    def computed_tokens(self) -> int:
+        """Token positions computed so far, padding excluded; grows with every `generate`."""
+
     def check(self) -> None:
         """Refuse early (model missing, gated, hub unreachable, does not fit): EngineError, one line, within seconds."""
 

@@ -1,0 +1,224 @@
+"""The command `wattrack` and its verbs; `run` hands everything after it to Hydra."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+
+from wattrack import config as schema
+from wattrack import places
+from wattrack.errors import ConfigError, WattrackError
+from wattrack.refusal import refusal
+
+log = logging.getLogger(__name__)
+
+FINISHED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass
+class _Outcome:
+    """What the jobs of this process did; Hydra's return value does not tell."""
+
+    started: int = 0
+    """Jobs that got past the check of their settings."""
+    failed: int = 0
+    """Jobs that ended with an error, already printed."""
+    in_parent: bool = False
+    """Jobs run in the process that was started by the user, so failures can be counted here."""
+
+
+_outcome = _Outcome()
+_console = Console()
+_stderr = Console(stderr=True)
+
+
+def run(argv: Sequence[str]) -> int:
+    """`wattrack run ...` and `python -m src.run ...`: compose, run every job, compare. Returns the exit status."""
+    # Exceptions come to us as they are; Hydra's own printing hides causes and exits with 1 for everything.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ["WATTRACK_SWEEP_ID"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    schema.register()
+    OmegaConf.register_new_resolver("wattrack_root", lambda: str(places.root()), replace=True)
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.argv = ["wattrack run", *argv]
+    code, status = FAILED, "FAILED"
+    _outcome.in_parent = True
+    try:
+        code = _run_hydra()
+        status = "FINISHED" if code == FINISHED else "FAILED"
+    except KeyboardInterrupt:
+        _complain("Interrupted: finished answers are in responses.jsonl of the job's folder under multirun/.")
+        code, status = INTERRUPTED, "KILLED"
+    finally:
+        if _outcome.started:
+            from wattrack import sweep
+
+            sweep.finalize(_console, status)
+    return code
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    # A cluster's time limit sends SIGTERM; end like Ctrl-C, with every run closed.
+    raise KeyboardInterrupt
+
+
+def _run_hydra() -> int:
+    main = hydra.main(config_path=str(places.conf_dir()), config_name="config", version_base="1.3")(_job)
+    try:
+        main()
+    except Exception as e:  # noqa: BLE001  the outermost edge: whatever a job or Hydra raised becomes one message
+        _complain(_explain(e))
+        return FAILED if _outcome.started else REFUSED
+    if _outcome.failed:
+        return FAILED if _outcome.started else REFUSED
+    return FINISHED
+
+
+def _job(cfg: DictConfig) -> float | None:
+    """One job of Hydra's: an error is printed when it happens and the sweep goes on."""
+    schema.register()  # again here: a launcher may have started this process
+    _log_to(Path(HydraConfig.get().runtime.output_dir))
+    try:
+        return _run_one(cfg)
+    except Exception as e:
+        log.exception("the job failed")
+        _complain(f"{cfg.model.name} · {cfg.dataset.name} failed: {_explain(e)}")
+        _outcome.failed += 1
+        if not _outcome.in_parent:
+            raise  # the launcher carries it to the parent
+        return None
+
+
+def _run_one(cfg: DictConfig) -> float | None:
+    from wattrack.job import Plan, dry_run, run_job
+
+    hydra_cfg = HydraConfig.get()
+    in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
+    plan = Plan.from_config(
+        cfg, Path(hydra_cfg.runtime.output_dir), os.environ["WATTRACK_SWEEP_ID"] if in_sweep else None
+    )
+    if cfg.dry_run:
+        dry_run(plan, _console)
+        return None
+    _outcome.started += 1
+    try:
+        return run_job(plan, _console)
+    except SystemExit as e:
+        # Left alone it would end the whole sweep with that exit status, even 0.
+        raise WattrackError(f"the job called sys.exit({e.code!r})") from e
+
+
+def _log_to(output_dir: Path) -> None:
+    """Send warnings and our own notes of this job to its job.log, and nowhere else."""
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if isinstance(h, logging.FileHandler)]:
+        root.removeHandler(handler)
+        handler.close()
+    output_dir.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(output_dir / "job.log", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root.addHandler(handler)
+    logging.getLogger("wattrack").setLevel(logging.INFO)
+
+
+def _complain(text: str) -> None:
+    _stderr.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _explain(error: BaseException) -> str:
+    """One line for people; Hydra's composition errors get the key and the choices."""
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return refusal(error)
+    if isinstance(error, WattrackError):
+        return str(error)
+    return f"{type(error).__name__}: {error} (details in job.log)"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command `wattrack`."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["run"]:
+        return run(arguments[1:])
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.call(options)
+    except WattrackError as e:
+        _complain(str(e))
+        return FAILED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="wattrack", description="Quality, speed, memory and energy of language models.")
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    verbs.add_parser("run", help="run a job or, with -m, a sweep; takes Hydra overrides (wattrack run --help)")
+    verb = verbs.add_parser("list", help="models, datasets, presets and experiments that can be named")
+    verb.set_defaults(call=_list)
+    verb = verbs.add_parser("ui", help="open the store that runs are written to")
+    verb.add_argument("--host", default="127.0.0.1")
+    verb.add_argument("--port", type=int, default=5000)
+    verb.set_defaults(call=_ui)
+    verb = verbs.add_parser("doctor", help="close runs whose process died, check the store")
+    verb.set_defaults(call=_doctor)
+    verb = verbs.add_parser("sync", help="log results that the store did not take")
+    verb.add_argument("folder", nargs="?", type=Path, help="where to look; default: multirun/")
+    verb.set_defaults(call=_sync)
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    from wattrack.catalogue import catalogue
+
+    for table in catalogue():
+        _console.print(table)
+    return FINISHED
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from wattrack.tracking.store import ensure_store, store_uri, ui_command
+
+    uri = store_uri(None, places.root())
+    if not uri.startswith("http"):
+        ensure_store(uri)
+    command, environment = ui_command(uri, options.host, options.port)
+    _console.print(f"{uri}\nhttp://{options.host}:{options.port}", highlight=False, soft_wrap=True)
+    os.execvpe(command[0], command, {**os.environ, **environment})
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from wattrack.tracking.store import Tracker, ensure_store, store_uri
+
+    root = places.root()
+    uri = store_uri(None, root)
+    ensure_store(uri)
+    closed = Tracker(uri, None, artifact_root=root / "mlruns").close_dead_runs()
+    _console.print(f"store: {uri}\nruns whose process had died, now KILLED: {len(closed)}", soft_wrap=True)
+    return FINISHED
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from wattrack.job import UNLOGGED, log_unlogged
+
+    folder = options.folder or places.root() / "multirun"
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
+    spooled = sorted(folder.rglob(UNLOGGED))
+    for path in spooled:
+        _console.print(f"{path.parent}: logged as run {log_unlogged(path)}", highlight=False, soft_wrap=True)
+    _console.print(f"{len(spooled)} result(s) logged")
+    return FINISHED

@@ -1,0 +1,92 @@
+"""Tables for the terminal: one job's numbers, and the jobs of a sweep beside each other."""
+
+import math
+from collections.abc import Mapping
+
+import pandas as pd
+from rich.table import Table
+
+from wattrack.metrics import METRICS
+
+_JOB_ROWS = (
+    "quality/exact_match_strict",
+    "quality/exact_match_flexible",
+    "quality/truncated_rate",
+    "quality/error_rate",
+    "throughput/output_tokens_per_s",
+    "latency/ttft_s_p50",
+    "latency/itl_s_p50",
+    "latency/e2e_s_p50",
+    "memory/vram_peak_gib",
+    "memory/rss_peak_gib",
+    "energy/measured_wh",
+    "energy/j_per_correct",
+    "energy/codecarbon_wh",
+    "carbon/co2e_g",
+    "cost/usd",
+    "time/generate_s",
+    "time/total_s",
+)
+
+_SWEEP_COLUMNS = (
+    ("tok/s", "throughput/output_tokens_per_s"),
+    ("TTFT p50 s", "latency/ttft_s_p50"),
+    ("VRAM GiB", "memory/vram_peak_gib"),
+    ("RSS GiB", "memory/rss_peak_gib"),
+    ("Wh", "energy/measured_wh"),
+    ("J/correct", "energy/j_per_correct"),
+    ("Wh (codecarbon)", "energy/codecarbon_wh"),
+    ("total s", "time/total_s"),
+)
+
+
+def number(value: float | None) -> str:
+    """Three significant digits for people; an absent value is a dash."""
+    if value is None or math.isnan(value):
+        return "–"
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:.2e}"
+
+
+def score(metrics: Mapping[str, float | None]) -> str:
+    """The score with its interval, in percent."""
+    value, low, high = (metrics.get(f"quality/score{part}") for part in ("", "_ci_low", "_ci_high"))
+    if value is None or low is None or high is None or math.isnan(value):
+        return "–"
+    return f"{value:.1%} [{low:.1%}, {high:.1%}]"
+
+
+def job_table(name: str, metrics: Mapping[str, float | None], sources: str) -> Table:
+    """What one job measured; a metric that was not measured is not shown."""
+    table = Table(title=name, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    table.add_row("quality/score", score(metrics), "95 % Wilson interval")
+    for key in _JOB_ROWS:
+        if (value := metrics.get(key)) is not None:
+            table.add_row(key, number(value), METRICS[key].unit if METRICS[key].unit != "1" else "")
+    table.add_row("energy sources", sources, "")
+    return table
+
+
+def sweep_table(runs: pd.DataFrame) -> Table:
+    """The jobs of a sweep, best score first; failed jobs last, with their status."""
+    table = Table(title="Comparison, sorted by score", title_justify="left")
+    for heading in ("model", "dataset", "preset", "score [95 % interval]"):
+        table.add_column(heading)
+    columns = [(title, key) for title, key in _SWEEP_COLUMNS if key in runs and runs[key].notna().any()]
+    for title, _ in columns:
+        table.add_column(title, justify="right")
+    by = "quality/score"
+    ordered = runs.sort_values(by, ascending=False, na_position="last") if by in runs else runs
+    for _, run in ordered.iterrows():
+        values = {str(key): value for key, value in run.items()}
+        finished = values["status"] == "FINISHED"
+        table.add_row(
+            *(str(values.get(key, "–")) for key in ("model", "dataset", "preset")),
+            score(values) if finished else str(values["status"]).lower(),
+            *(number(values.get(key)) for _, key in columns),
+        )
+    return table

@@ -1,0 +1,152 @@
+"""The configuration schema: every key a user may set, with its type; Hydra checks values against it while composing.
+
+Plug-ins (`engine`, and the `to_sample` / `scorer` nodes of a dataset) are open: their `_target_`'s signature is the schema,
+so that an engine costs one Python file and one YAML. Nothing here imports torch or mlflow.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+Dtype = StrEnum("Dtype", ["auto", "fp32", "bf16", "fp16"])
+KvCache = StrEnum("KvCache", ["dynamic", "static", "quantized"])
+Attention = StrEnum("Attention", ["auto", "eager", "sdpa", "flash_attention_2"])
+Device = StrEnum("Device", ["auto", "cpu", "cuda"])
+Order = StrEnum("Order", ["shuffled", "file"])
+PromptStyle = StrEnum("PromptStyle", ["completion", "chat"])
+
+
+@dataclass
+class ModelConfig:
+    """One checkpoint. Adding a model = one YAML with these keys."""
+
+    name: str = MISSING
+    id: str = MISSING
+    """Hub id, a local folder, or `embedded:NAME` for a model shipped with the package."""
+    revision: str = "main"
+    """Branch, tag or commit on the hub; the resolved commit is logged."""
+    params_b: float = MISSING
+    """Total parameters in billions: the size axis of plots."""
+    active_params_b: float | None = None
+    """Parameters used per token, in billions, for mixtures of experts."""
+    context_length: int | None = None
+    """Tokens; null = what the checkpoint says."""
+    licence: str | None = None
+    gated: bool = False
+
+
+@dataclass
+class ProtocolConfig:
+    """How a question is put and its answer read. Any change that can move a score needs a new `version`."""
+
+    version: int = MISSING
+    style: PromptStyle = MISSING
+    template: str = "{question}"
+    """Text of one question; `{question}` is replaced."""
+    shots: str | None = None
+    """Worked examples put before every question: a YAML file shipped beside the tasks, by stem."""
+    headline: str = MISSING
+    """Metric of the scorer that becomes `quality/score`."""
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: list[str] = field(default_factory=list)
+    scorer: dict[str, Any] = MISSING
+
+
+@dataclass
+class DatasetConfig:
+    """Where rows come from and the protocols they can be asked by. Adding a dataset = one YAML with these keys."""
+
+    name: str = MISSING
+    hub_id: str | None = None
+    hub_config: str | None = None
+    split: str = "test"
+    revision: str = "main"
+    data_dir: str | None = None
+    """Folder with `<split>.jsonl` (or .jsonl.gz, .parquet, .csv) in the hub's schema; used instead of the hub."""
+    embedded: str | None = None
+    """Rows shipped with the package, by file name."""
+    order: Order = Order.shuffled
+    rows: int | None = None
+    """Rows the publisher states for the split; a different count is reported."""
+    licence: str | None = None
+    to_sample: dict[str, Any] = MISSING
+    protocol: str = MISSING
+    protocols: dict[str, ProtocolConfig] = MISSING
+
+
+@dataclass
+class PresetConfig:
+    """A named trade between memory and speed. What is effective on the machine is logged beside it."""
+
+    name: str = MISSING
+    dtype: Dtype = MISSING
+    kv_cache: KvCache = MISSING
+    attention: Attention = MISSING
+    batch_size: int = MISSING
+
+
+@dataclass
+class HardwareConfig:
+    """The machine: device, and what only its owner knows (prices, carbon, rated power). null = unknown, never guessed."""
+
+    name: str = MISSING
+    device: Device = MISSING
+    threads: int | None = None
+    """torch CPU threads; null = torch's own choice."""
+    sample_hz: float = 5.0
+    """Readings of the sensors per second, 1 to 10."""
+    cpu_tdp_w: float | None = None
+    ram_w: float | None = None
+    country_iso_code: str | None = None
+    carbon_intensity_g_per_kwh: float | None = None
+    pue: float = 1.0
+    """Power usage effectiveness: facility power / machine power; only enters carbon and cost."""
+    hourly_usd: float | None = None
+    """What an hour of this machine costs."""
+
+
+@dataclass
+class TrackingConfig:
+    """Where runs are logged."""
+
+    name: str = MISSING
+    uri: str | None = None
+    """MLflow tracking URI; null = $MLFLOW_TRACKING_URI, else the SQLite store under mlruns/."""
+    experiment: str = MISSING
+    traces: str = "50"
+    """Questions logged as traces: `all`, `none` or a number (plus as many wrong answers)."""
+    ui_port: int = 5000
+    """Port that the printed links assume."""
+
+
+@dataclass
+class Config:
+    """The whole configuration of a job."""
+
+    model: ModelConfig = MISSING
+    dataset: DatasetConfig = MISSING
+    engine: dict[str, Any] = MISSING
+    preset: PresetConfig = MISSING
+    hardware: HardwareConfig = MISSING
+    tracking: TrackingConfig = MISSING
+    experiment: str | None = None
+    limit: int | None = None
+    """Questions; null = all. The first n of a seeded permutation, so that smaller limits nest in larger ones."""
+    seed: int = 0
+    repeats: int = 1
+    probe_questions: int = 20
+    """Questions of the latency probe, one at a time; 0 = no probe."""
+    dry_run: bool = False
+    """Print what would run and the exact first prompt; write and load nothing."""
+    name: str | None = None
+    """Run name in MLflow; null = model · dataset."""
+
+
+def register() -> None:
+    """Make the schema known to Hydra under the name that conf/config.yaml begins with."""
+    ConfigStore.instance().store(name="base_config", node=Config)

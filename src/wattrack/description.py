@@ -1,0 +1,74 @@
+"""The description of a run, for people: headline numbers, how each was obtained, what is missing and why. Pure."""
+
+from collections.abc import Mapping
+
+from wattrack.comparison.table import number, score
+from wattrack.metrics import METRICS
+from wattrack.schema import DatasetFacts, Readings
+
+_HEADLINE = (
+    "throughput/output_tokens_per_s",
+    "latency/ttft_s_p50",
+    "latency/itl_s_p50",
+    "memory/vram_peak_gib",
+    "memory/rss_peak_gib",
+    "energy/measured_wh",
+    "energy/codecarbon_wh",
+    "time/generate_s",
+)
+
+
+def source_tags(readings: Readings) -> dict[str, str]:
+    """`energy.source.<part>` for every part and codecarbon, and one line with all of them."""
+    window = readings.window("generate")
+    parts = {name: part.source for name, part in window.energy.items()} if window else {}
+    if readings.carbon is not None:
+        parts["codecarbon"] = readings.carbon.cpu_source
+    tags: dict[str, str] = {f"energy.source.{name}": source for name, source in parts.items()}
+    tags["energy.sources"] = ", ".join(f"{name} {source}" for name, source in parts.items()) or "none"
+    return tags
+
+
+def describe(
+    name: str,
+    metrics: Mapping[str, float | None],
+    readings: Readings,
+    dataset: DatasetFacts,
+    engine: Mapping[str, object],
+) -> str:
+    """Markdown of at most a screen or two."""
+    n = metrics.get("quality/n")
+    lines = [
+        f"### {name}: {score(metrics)}",
+        "",
+        f"{number(n)} answers to {dataset.rows} questions of `{dataset.protocol}` from `{dataset.source}`; "
+        "95 % Wilson interval.",
+        "",
+        "| metric | value | unit | how |",
+        "|---|---|---|---|",
+    ]
+    for key in _HEADLINE:
+        if (value := metrics.get(key)) is not None:
+            unit, meaning = METRICS[key].unit, METRICS[key].meaning
+            lines.append(f"| `{key}` | {number(value)} | {unit} | {meaning} |")
+    lines += ["", "**Energy**", *_energy_lines(readings)]
+    if readings.unavailable:
+        lines += ["", "**Not measured on this machine**"]
+        lines += [f"- {meter}: {reason}" for meter, reason in readings.unavailable.items()]
+    fallbacks = engine.get("effective/fallbacks")
+    if fallbacks and fallbacks != "none":
+        lines += ["", f"**Settings that could not be honoured**: {fallbacks}"]
+    return "\n".join(lines)[:7900]
+
+
+def _energy_lines(readings: Readings) -> list[str]:
+    window = readings.window("generate")
+    lines = [
+        f"- {part}: {reading.source}" + (f" ({reading.detail})" if reading.detail else "")
+        for part, reading in (window.energy.items() if window else ())
+    ]
+    if readings.carbon is not None:
+        lines.append(f"- codecarbon, whole job: {readings.carbon.detail}")
+        if readings.carbon.co2e_g is None:
+            lines.append("- CO2: no carbon intensity is configured (hardware.carbon_intensity_g_per_kwh), so no figure")
+    return lines

@@ -1,0 +1,53 @@
+"""The identity of a run: one hash of everything that can change its answers."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from omegaconf import DictConfig, OmegaConf
+
+from wattrack.prompts import Prompt
+from wattrack.schema import DatasetFacts
+
+_NEVER_MATTERS = ("experiment", "tracking", "dry_run", "name", "probe_questions")
+"""Root keys that do not touch the answers."""
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no blanks: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
+
+
+def run_key(cfg: DictConfig, dataset: DatasetFacts, prompt: Prompt, revision: str | None) -> str:
+    """SHA-256 (hex) over model and resolved revision, engine and preset, rows, protocol, prompt, seed, repeats, limit.
+
+    Where rows came from (hub or local copy) does not matter, their digest does; of the hardware only the device and the
+    thread count do.
+    """
+    settings = OmegaConf.to_container(cfg, resolve=True, enum_to_str=True)
+    assert isinstance(settings, dict)
+    kept: dict[str, object] = {str(k): v for k, v in settings.items() if k not in _NEVER_MATTERS}
+    hardware = settings["hardware"]
+    kept["hardware"] = {k: hardware[k] for k in ("device", "threads")}
+    kept["model"] = {"id": settings["model"]["id"], "revision": revision or settings["model"]["revision"]}
+    kept["dataset"] = {
+        "protocol": dataset.protocol,
+        "settings": settings["dataset"]["protocols"][settings["dataset"]["protocol"]],
+        "split": dataset.split,
+        "digest": dataset.digest,
+        "prompt": prompt.sha256(),
+    }
+    kept["engine"] = {k: v for k, v in settings["engine"].items() if k not in ("model_id", "revision")}
+    return hashlib.sha256(canonical_json(kept).encode()).hexdigest()
+
+
+def flatten(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """Nested mappings as one level with slash-separated names; lists stay values."""
+    flat: dict[str, object] = {}
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, Mapping):
+            flat |= flatten(item, f"{name}/")
+        else:
+            flat[name] = item
+    return flat

@@ -1,0 +1,319 @@
+"""One job: a composed configuration in, one MLflow run and one output folder out."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import TypeAdapter
+from rich.console import Console
+
+from wattrack import benchmark, environment, places, wiring
+from wattrack.comparison.table import job_table
+from wattrack.description import describe, source_tags
+from wattrack.errors import TrackingError, WattrackError
+from wattrack.identity import flatten, run_key
+from wattrack.journal import Journal
+from wattrack.monitors.carbon import CarbonMeter
+from wattrack.monitors.meter import Meter
+from wattrack.progress import JobProgress
+from wattrack.protocols import Engine
+from wattrack.schema import DatasetFacts, JobResult, JobStart, Readings, Record, Request, Response, Sample
+from wattrack.summary import Prices, running, summarize
+from wattrack.tasks.task import Task
+from wattrack.tracking.store import Tracker, ensure_store, store_uri
+from wattrack.tracking.tables import records_frame
+
+log = logging.getLogger(__name__)
+
+UNLOGGED = "unlogged.json"
+"""Results that the store did not take; `wattrack sync` logs them later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A job's parts: built, not loaded."""
+
+    cfg: DictConfig
+    name: str
+    task: Task
+    engine: Engine
+    meter: Meter
+    carbon: CarbonMeter
+    output_dir: Path
+    sweep_id: str | None
+
+    @classmethod
+    def from_config(cls, cfg: DictConfig, output_dir: Path, sweep_id: str | None) -> "Plan":
+        """Check values and build every part; ConfigError before anything heavy is imported."""
+        wiring.check(cfg)
+        return cls(
+            cfg=cfg,
+            name=cfg.name or f"{cfg.model.name} · {cfg.dataset.name}",
+            task=wiring.build_task(cfg),
+            engine=wiring.build_engine(cfg),
+            meter=wiring.build_meter(cfg),
+            carbon=wiring.build_carbon(cfg),
+            output_dir=output_dir,
+            sweep_id=sweep_id,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """What a job asks."""
+
+    samples: tuple[Sample, ...]
+    requests: tuple[Request, ...]
+    facts: DatasetFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What came out of the measured phases."""
+
+    records: tuple[Record, ...]
+    probe: tuple[Response, ...]
+    readings: Readings
+    engine_facts: Mapping[str, object]
+    energy_points: tuple[tuple[int, int, float], ...]
+    total_s: float
+
+
+def run_job(plan: Plan, console: Console) -> float | None:
+    """Run one job from first row to last plot; returns its score. The MLflow run ends FINISHED, FAILED or KILLED."""
+    tracker = open_tracker(plan.cfg)
+    plan.output_dir.mkdir(parents=True, exist_ok=True)
+    (plan.output_dir / "config.yaml").write_text(OmegaConf.to_yaml(plan.cfg, resolve=True), "utf-8")
+    start = _start(plan)
+    run_id = tracker.start(start)
+    status, error, result = "FAILED", None, None
+    try:
+        result = _result(plan, _questions(plan), console)
+        _log(tracker, run_id, start, result, plan.output_dir)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status, error = "KILLED", "interrupted"
+        raise
+    except BaseException as e:
+        error = f"{type(e).__name__}: {e}"
+        raise
+    finally:
+        _write_summary(plan.output_dir, run_id, status, error, result)
+        _end(tracker, run_id, status, error, plan.output_dir)
+    console.print(job_table(plan.name, result.metrics, result.tags["energy.sources"]))
+    for title, url in tracker.links(run_ids=[run_id], base_url=ui_url(plan.cfg)) if plan.sweep_id is None else ():
+        console.print(f"  {title}: {url}", markup=False, highlight=False, soft_wrap=True)
+    return result.metrics["quality/score"]
+
+
+def open_tracker(cfg: DictConfig) -> Tracker:
+    """The store of this configuration, created when missing; TrackingError when it cannot be used."""
+    root = places.root()
+    uri = store_uri(cfg.tracking.uri, root)
+    ensure_store(uri)
+    return Tracker(uri, cfg.tracking.experiment, artifact_root=root / "mlruns", traces=cfg.tracking.traces)
+
+
+def ui_url(cfg: DictConfig) -> str:
+    """Address that printed links start with."""
+    uri: str | None = cfg.tracking.uri
+    return uri if uri and uri.startswith("http") else f"http://127.0.0.1:{cfg.tracking.ui_port}"
+
+
+def _questions(plan: Plan) -> Questions:
+    cfg = plan.cfg
+    samples, facts = plan.task.samples(cfg.limit, cfg.seed)
+    requests = plan.task.requests(samples, cfg.seed, cfg.repeats)
+    return Questions(samples=tuple(samples), requests=tuple(requests), facts=facts)
+
+
+def _measure(plan: Plan, questions: Questions, console: Console) -> Measured:
+    """Every phase under the meters; whatever happens, meters and engine are closed and finished answers are on disk."""
+    started_s = time.perf_counter()
+    engine, meter = plan.engine, plan.meter
+    engine.check()
+    probed = questions.requests[:: plan.cfg.repeats][: plan.cfg.probe_questions]
+    points: list[tuple[int, int, float]] = []
+    with ExitStack() as stack:
+        stack.callback(engine.close)
+        plan.carbon.open()
+        stack.callback(plan.carbon.close)
+        stack.enter_context(meter)
+        with meter.window("load"):
+            engine_facts = engine.load()
+        meter.synchronize = engine.synchronize
+        benchmark.warm_up(engine, questions.requests, meter)
+        computed_before = engine.computed_tokens
+        responses = _generate(plan, questions, console, points)
+        computed = engine.computed_tokens - computed_before
+        probe = benchmark.latency_probe(engine, probed, meter)
+        records = benchmark.score_all(questions.samples, responses, plan.task.score, meter)
+        total_s = time.perf_counter() - started_s
+        carbon = plan.carbon.close()
+    return Measured(
+        records=records,
+        probe=tuple(probe),
+        readings=replace(meter.readings(), carbon=carbon),
+        engine_facts={**engine_facts, "tokens/computed": computed},
+        energy_points=tuple(points),
+        total_s=total_s,
+    )
+
+
+def _generate(
+    plan: Plan, questions: Questions, console: Console, points: list[tuple[int, int, float]]
+) -> list[Response]:
+    """The throughput phase, with the live line and the running energy noted as batches finish."""
+    samples = {s.id: s for s in questions.samples}
+    done = 0
+
+    def live_score(response: Response) -> float:
+        return plan.task.score(samples[response.sample_id], response).value
+
+    with (
+        Journal(plan.output_dir / "responses.jsonl") as journal,
+        JobProgress(console, plan.name, len(questions.requests), live_score) as progress,
+    ):
+
+        def on_response(response: Response) -> None:
+            nonlocal done
+            done += 1
+            progress(response)
+            joules = plan.meter.energy_so_far_j("generate")
+            if joules is not None:
+                points.append((done, benchmark.now_unix_ms(), joules))
+
+        return benchmark.collect(plan.engine, questions.requests, plan.meter, journal, on_response)
+
+
+def _start(plan: Plan) -> JobStart:
+    """What is known before the job runs: every resolved parameter, and the machine."""
+    settings = OmegaConf.to_container(plan.cfg, resolve=True, enum_to_str=True)
+    assert isinstance(settings, dict)
+    groups = {k: settings[k]["name"] for k in ("model", "dataset", "preset", "hardware", "tracking")}
+    settings["dataset"]["protocols"] = {
+        k: v for k, v in settings["dataset"]["protocols"].items() if k == settings["dataset"]["protocol"]
+    }
+    tags = {**environment.describe(), "wattrack.output_dir": str(plan.output_dir)}
+    if plan.sweep_id is not None:
+        tags["wattrack.sweep_id"] = plan.sweep_id
+    return JobStart(
+        name=plan.name,
+        kind="job",
+        params={**flatten(settings), **groups},
+        tags=tags,
+        config_yaml=OmegaConf.to_yaml(plan.cfg, resolve=True),
+        output_dir=str(plan.output_dir),
+    )
+
+
+def _result(plan: Plan, questions: Questions, console: Console) -> JobResult:
+    """Measure and summarize."""
+    measured = _measure(plan, questions, console)
+    facts = dict(measured.engine_facts)
+    by_engine = {k: float(facts.pop(k)) for k in _ENGINE_METRICS if facts.get(k) is not None}  # type: ignore[arg-type]
+    by_engine["time/total_s"] = measured.total_s
+    metrics = summarize(
+        measured.records,
+        measured.probe,
+        measured.readings,
+        by_engine,
+        Prices(hourly_usd=plan.cfg.hardware.hourly_usd),
+    )
+    revision = facts.get("model/revision")
+    tags = {
+        "wattrack.run_key": run_key(
+            plan.cfg, questions.facts, plan.task.prompt, str(revision) if revision is not None else None
+        ),
+        **source_tags(measured.readings),
+    }
+    return JobResult(
+        metrics=metrics,
+        params={**facts, "dataset/protocol_id": plan.task.protocol, "dataset/prompt_sha256": plan.task.prompt.sha256()},
+        tags=tags,
+        records=measured.records,
+        probe=measured.probe,
+        readings=measured.readings,
+        dataset=questions.facts,
+        description=describe(plan.name, metrics, measured.readings, questions.facts, facts),
+        running=running(measured.records, measured.energy_points),
+    )
+
+
+def _log(tracker: Tracker, run_id: str, start: JobStart, result: JobResult, output_dir: Path) -> None:
+    """Log the result; when the store fails now, keep it on disk for `wattrack sync` and say so."""
+    try:
+        tracker.log(run_id, result)
+    except TrackingError as e:
+        save_unlogged(output_dir / UNLOGGED, start, result)
+        raise TrackingError(f"{e} The results are in {output_dir}; when the store is back: wattrack sync") from e
+
+
+def save_unlogged(path: Path, start: JobStart, result: JobResult) -> None:
+    """Everything needed to log a job later, as JSON, written whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_bytes(_UNLOGGED.dump_json((start, result)))
+    part.replace(path)
+
+
+def load_unlogged(path: Path) -> tuple[JobStart, JobResult]:
+    """The inverse of `save_unlogged`."""
+    return _UNLOGGED.validate_json(path.read_bytes())
+
+
+_UNLOGGED = TypeAdapter(tuple[JobStart, JobResult])
+_ENGINE_METRICS = ("tokens/computed", "memory/weights_gib")
+
+
+def log_unlogged(path: Path) -> str:
+    """Log a spooled result to the store that its configuration names; returns the run id and removes the spool."""
+    start, result = load_unlogged(path)
+    tracker = open_tracker(OmegaConf.create(start.config_yaml))
+    run_id = tracker.start(start)
+    tracker.log(run_id, result)
+    _end(tracker, run_id, "FINISHED", None, path.parent)
+    path.unlink()
+    return run_id
+
+
+def dry_run(plan: Plan, console: Console) -> None:
+    """Say what would run and show the exact first prompt; nothing is written, no model is loaded."""
+    questions = _questions(plan)
+    facts, n = questions.facts, len(questions.requests)
+    console.print(f"{plan.name}: {n} requests, {facts.protocol}, rows from {facts.source}", markup=False)
+    first = questions.requests[0].prompt
+    text = first if isinstance(first, str) else "\n".join(f"[{m.role}] {m.content}" for m in first)
+    console.print(f"first prompt ({questions.requests[0].sample_id}):", markup=False)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _write_summary(
+    output_dir: Path, run_id: str, status: str, error: str | None, result: JobResult | None
+) -> None:
+    """summary.json (exact values) and records.parquet; of an unfinished job only what happened."""
+    content: dict[str, object] = {"status": status, "mlflow_run_id": run_id, "error": error}
+    if result is not None:
+        content |= {
+            "run_key": result.tags["wattrack.run_key"],
+            "metrics": {k: v for k, v in result.metrics.items() if v is not None},
+            "tags": dict(result.tags),
+            "unavailable": dict(result.readings.unavailable),
+        }
+        records_frame(result.records).to_parquet(output_dir / "records.parquet")
+    (output_dir / "summary.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _end(tracker: Tracker, run_id: str, status: str, error: str | None, output_dir: Path) -> None:
+    """Attach the job's files and close the run; failing to do so must not hide why the job failed."""
+    try:
+        for name in ("responses.jsonl", "summary.json", "job.log"):
+            if (output_dir / name).is_file():
+                tracker.log_file(run_id, output_dir / name, "job")
+        tracker.end(run_id, status, error)
+    except WattrackError as e:
+        log.warning("the MLflow run %s could not be closed: %s", run_id, e)

@@ -1,0 +1,74 @@
+"""Live progress of a job: one line with questions done, tokens/s, score so far and time left."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from wattrack.schema import Response
+
+_REDRAW_S = 0.25
+_PLAIN_EVERY_S = 10.0
+
+
+class JobProgress:
+    """Redraws at most four times a second and only when a response arrives: no thread of its own runs while measuring."""
+
+    def __init__(self, console: Console, name: str, total: int, score: Callable[[Response], float]) -> None:
+        """`score` judges one response for the running figure; it must be cheap and pure."""
+        self._console, self._name, self._total, self._score = console, name, total, score
+        self._done, self._correct, self._tokens, self._failed = 0, 0.0, 0, 0
+        self._started_s = self._drawn_s = time.perf_counter()
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}", markup=False),
+            TimeRemainingColumn(compact=True),
+        )
+        self._bar = Progress(*columns, console=console, auto_refresh=False) if console.is_terminal else None
+        self._task = self._bar.add_task(name, total=total, figures="") if self._bar else None
+
+    def __enter__(self) -> Self:
+        self._started_s = time.perf_counter()
+        self._drawn_s = self._started_s
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._draw()
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, response: Response) -> None:
+        """Count one response."""
+        self._done += 1
+        self._tokens += response.output_tokens
+        self._failed += response.error is not None
+        self._correct += self._score(response)
+        interval_s = _REDRAW_S if self._bar else _PLAIN_EVERY_S
+        if time.perf_counter() - self._drawn_s >= interval_s:
+            self._draw()
+
+    def _draw(self) -> None:
+        now = time.perf_counter()
+        self._drawn_s, elapsed_s = now, max(now - self._started_s, 1e-9)
+        figures = f"{self._tokens / elapsed_s:,.0f} tok/s"
+        if self._done:
+            figures += f"  score {self._correct / self._done:.1%}"
+        if self._failed:
+            figures += f"  {self._failed} failed"
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, figures=figures, refresh=True)
+            return
+        left_s = elapsed_s / self._done * (self._total - self._done) if self._done else None
+        left = "" if left_s is None else f"  {left_s:.0f} s left"
+        self._console.print(
+            f"{self._name}  {self._done}/{self._total}  {figures}{left}", markup=False, highlight=False, soft_wrap=True
+        )

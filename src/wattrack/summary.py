@@ -1,0 +1,200 @@
+"""Records and readings to {metric: value or None}. Pure; every key is in METRICS."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from wattrack.intervals import mean, percentiles, ratio, wilson
+from wattrack.schema import Energy, Readings, Record, Response, Window
+
+Metrics = dict[str, float | None]
+
+_WH = 3600.0
+"""Joules in a watt-hour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What only the owner of the machine knows; None = not configured, and then nothing is computed from it."""
+
+    hourly_usd: float | None = None
+
+
+def summarize(
+    records: Sequence[Record],
+    probe: Sequence[Response],
+    readings: Readings,
+    engine: Mapping[str, float | None],
+    prices: Prices,
+) -> Metrics:
+    """Every metric of a job. `engine` gives what only the engine knows, by metric name (tokens/computed, ...)."""
+    generate = readings.window("generate")
+    metrics: Metrics = {
+        **quality(records),
+        **latency(probe),
+        **tokens(records),
+        **throughput(records, generate),
+        **dict(generate.peaks if generate else {}),
+        **energy(readings, generate),
+        **times(readings),
+        **engine,
+    }
+    metrics |= derived(records, metrics)
+    metrics |= cost(metrics, prices)
+    return metrics
+
+
+def quality(records: Sequence[Record]) -> Metrics:
+    """Score with interval, every task metric, and how much of it to believe."""
+    n = len(records)
+    by_question: dict[str, list[float]] = defaultdict(list)
+    for record in records:
+        by_question[record.id].append(record.score)
+    # Repeats of one question are not independent: average inside a question first, n of the interval = questions.
+    score = mean([math.fsum(scores) / len(scores) for scores in by_question.values()])
+    low, high = wilson(score, len(by_question)) if score is not None else (None, None)
+    names = sorted({name for record in records for name in record.metrics})
+    answered = [r for r in records if r.error is None]
+    return {
+        "quality/score": score,
+        "quality/score_ci_low": low,
+        "quality/score_ci_high": high,
+        "quality/n": float(n),
+        "quality/error_rate": _share(r.error is not None for r in records),
+        "quality/truncated_rate": _share(r.finish_reason == "length" for r in answered),
+        "quality/extraction_failure_rate": _share(r.answer is None for r in answered),
+        "quality/empty_rate": _share(not r.output.strip() for r in answered),
+        **{f"quality/{name}": mean([r.metrics.get(name, 0.0) for r in records]) for name in names},
+    }
+
+
+def _share(flags: Iterable[bool]) -> float | None:
+    return mean([float(flag) for flag in flags])
+
+
+def latency(probe: Sequence[Response]) -> Metrics:
+    """Percentiles of the batch-1 probe; failed requests have no latency."""
+    answered = [r for r in probe if r.error is None and r.token_times_s]
+    values = {
+        "ttft_s": [r.token_times_s[0] for r in answered],
+        "itl_s": [b - a for r in answered for a, b in pairwise(r.token_times_s)],
+        "e2e_s": [r.token_times_s[-1] for r in answered],
+    }
+    tpot = mean(
+        [
+            (r.token_times_s[-1] - r.token_times_s[0]) / (len(r.token_times_s) - 1)
+            for r in answered
+            if len(r.token_times_s) > 1
+        ]
+    )
+    return {
+        **{f"latency/{name}_{p}": v for name, xs in values.items() for p, v in percentiles(xs).items()},
+        "latency/tpot_s_mean": tpot,
+        "latency/decode_tokens_per_s": ratio(1.0, tpot),
+        "latency/probe_n": float(len(answered)) if probe else None,
+    }
+
+
+def tokens(records: Sequence[Record]) -> Metrics:
+    """Real ids by the model's own tokenizer, padding excluded."""
+    answered = [r for r in records if r.error is None]
+    output = sum(r.output_tokens for r in answered)
+    return {
+        "tokens/input": float(sum(r.input_tokens for r in answered)),
+        "tokens/output": float(output),
+        "tokens/output_mean": ratio(float(output), float(len(answered))),
+    }
+
+
+def throughput(records: Sequence[Record], window: Window | None) -> Metrics:
+    """Totals over the generate window's wall time; never a mean of rates."""
+    wall = window.duration_s if window else None
+    answered = [r for r in records if r.error is None]
+    return {
+        "throughput/output_tokens_per_s": ratio(float(sum(r.output_tokens for r in answered)), wall),
+        "throughput/prompt_tokens_per_s": ratio(float(sum(r.input_tokens for r in answered)), wall),
+        "throughput/questions_per_s": ratio(float(len(answered)), wall),
+    }
+
+
+def energy(readings: Readings, window: Window | None) -> Metrics:
+    """Measured energy of the generate window by part; codecarbon's whole-job figures beside it, never added to it."""
+    parts = window.energy if window else {}
+    wh = {name: _measured_wh(part) for name, part in parts.items()}
+    known = [value for value in wh.values() if value is not None]
+    carbon = readings.carbon
+    modelled = []
+    if carbon is not None:
+        modelled = [carbon.ram_wh, *([carbon.cpu_wh] if carbon.cpu_source == "modelled" else [])]
+    return {
+        "energy/measured_wh": math.fsum(known) if known else None,
+        "energy/gpu_wh": wh.get("gpu"),
+        "energy/cpu_wh": wh.get("cpu"),
+        "energy/dram_wh": wh.get("dram"),
+        "energy/modelled_wh": math.fsum(modelled) if modelled else None,
+        "energy/codecarbon_wh": carbon.energy_wh if carbon else None,
+        "carbon/co2e_g": carbon.co2e_g if carbon else None,
+    }
+
+
+def _measured_wh(part: Energy) -> float | None:
+    if part.joules is None or part.source not in ("measured", "sampled"):
+        return None
+    return part.joules / _WH
+
+
+def times(readings: Readings) -> Metrics:
+    """Wall time of each phase."""
+    return {f"time/{w.name}_s": w.duration_s for w in readings.windows}
+
+
+def derived(records: Sequence[Record], metrics: Metrics) -> Metrics:
+    """Ratios of the numbers above; None where either side is."""
+    wh = metrics.get("energy/measured_wh")
+    joules = wh * _WH if wh is not None else None
+    correct = math.fsum(r.score for r in records)
+    speed = metrics.get("throughput/output_tokens_per_s")
+    memory = metrics.get("memory/vram_peak_gib") or metrics.get("memory/rss_peak_gib")
+    rows = mean([float(r.batch_size) for r in records if r.error is None])
+    single = metrics.get("latency/decode_tokens_per_s")
+    return {
+        "energy/j_per_output_token": ratio(joules, metrics.get("tokens/output")),
+        "energy/j_per_correct": ratio(joules, correct),
+        "energy/wh_per_question": ratio(wh, metrics.get("quality/n")),
+        "energy/score_per_wh": ratio(metrics.get("quality/score"), wh),
+        "throughput/output_tokens_per_s_per_gib": ratio(speed, memory),
+        "throughput/batch_efficiency": ratio(speed, rows * single if rows and single else None),
+    }
+
+
+def cost(metrics: Metrics, prices: Prices) -> Metrics:
+    """Job hours x the configured hourly rate; absent without a rate."""
+    hours = ratio(metrics.get("time/total_s"), 3600.0)
+    usd = hours * prices.hourly_usd if hours is not None and prices.hourly_usd is not None else None
+    n, score = metrics.get("quality/n"), metrics.get("quality/score")
+    correct = n * score if n is not None and score is not None else None
+    per_correct = ratio(usd, correct)
+    return {"cost/usd": usd, "cost/usd_per_1k_correct": per_correct * 1000 if per_correct is not None else None}
+
+
+def running(
+    records: Sequence[Record], energy_points: Sequence[tuple[int, int, float]]
+) -> tuple[tuple[str, int, int, float], ...]:
+    """The running series, one point per finished batch: (metric, questions done, unix ms, value).
+
+    `energy_points` are (questions done, unix ms, measured joules so far), taken while the batches finished.
+    """
+    answered = sorted((r for r in records if r.error is None), key=lambda r: r.started_unix_ms)
+    points: list[tuple[str, int, int, float]] = []
+    done, total = 0, 0.0
+    for started_unix_ms, batch in groupby(answered, key=lambda r: r.started_unix_ms):
+        rows = list(batch)
+        done += len(rows)
+        total += math.fsum(r.score for r in rows)
+        slowest_s = max(r.latency_s or 0.0 for r in rows)
+        points.append(("running/score", done, started_unix_ms + int(slowest_s * 1000), total / done))
+    points += [("running/energy_wh", done, unix_ms, joules / _WH) for done, unix_ms, joules in energy_points]
+    return tuple(points)
+

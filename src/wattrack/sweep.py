@@ -1,0 +1,106 @@
+"""A sweep: the jobs of one multirun, their own MLflow run with plots and table, and the links to look at."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from wattrack.errors import WattrackError
+
+log = logging.getLogger(__name__)
+
+SWEEP_ID = "WATTRACK_SWEEP_ID"
+"""Environment variable that carries the sweep's id to every job, in whatever process a launcher starts it."""
+
+
+@dataclass
+class _Current:
+    cfg: DictConfig | None = None
+    output_dir: str = ""
+
+
+_current = _Current()
+
+
+class SweepCallback(Callback):  # type: ignore[misc]
+    """Notes that a sweep began. It is finalized by the entry point: Hydra skips `on_multirun_end` when a job failed."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Keep the base configuration for `finalize`."""
+        _current.output_dir = str(OmegaConf.select(config, "hydra.sweep.dir"))
+        plain = config.copy()
+        OmegaConf.set_readonly(plain, False)
+        OmegaConf.set_struct(plain, False)
+        plain.pop("hydra")
+        _current.cfg = plain
+
+
+def sweep_id() -> str | None:
+    """The id of the sweep this process works for; None in a single run's parent."""
+    return os.environ.get(SWEEP_ID)
+
+
+def finalize(console: Console, status: str) -> None:
+    """Compare the sweep's jobs: a table here, a run with plots in MLflow, links. Nothing when no sweep began."""
+    cfg, identity = _current.cfg, sweep_id()
+    if cfg is None or identity is None:
+        return
+    _current.cfg = None
+    try:
+        _finalize(cfg, identity, console, status)
+    except WattrackError as e:
+        console.print(f"The sweep's comparison could not be written: {e}", style="red", markup=False, soft_wrap=True)
+
+
+def _finalize(cfg: DictConfig, identity: str, console: Console, status: str) -> None:
+    # Imported here: Hydra builds SweepCallback at every start, also for a configuration that is then refused.
+    from wattrack import environment
+    from wattrack.comparison.table import sweep_table
+    from wattrack.job import open_tracker, ui_url
+    from wattrack.schema import JobStart
+
+    tracker = open_tracker(cfg)
+    tracker.close_dead_runs()
+    runs = tracker.load_runs(identity)
+    if runs.empty:
+        return
+    console.print(sweep_table(runs))
+    start = JobStart(
+        name=f"sweep {identity}",
+        kind="sweep",
+        params={"jobs": len(runs)},
+        tags={**environment.describe(), "wattrack.sweep_id": identity},
+        config_yaml=OmegaConf.to_yaml(cfg, resolve=False),
+        output_dir=str(Path(_current.output_dir)),
+    )
+    run_id = tracker.start(start)
+    try:
+        tracker.log_sweep(run_id, runs, _description(runs.to_dict("records")))
+        tracker.save_views()
+    except BaseException:
+        tracker.end(run_id, "FAILED", "the comparison could not be logged")
+        raise
+    tracker.end(run_id, status, None)
+    finished = runs[runs["status"] == "FINISHED"]
+    console.print("Look at it (start the UI with `make ui` or `wattrack ui`):")
+    for title, url in tracker.links(run_ids=list(finished["run_id"]), base_url=ui_url(cfg)):
+        console.print(f"  {title}: {url}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _description(runs: list[dict[str, object]]) -> str:
+    from wattrack.comparison.table import score
+
+    lines = ["| model | dataset | preset | score [95 % interval] | status |", "|---|---|---|---|---|"]
+    for run in sorted(runs, key=lambda r: -_number(r.get("quality/score"))):
+        cells = [str(run.get(k, "")) for k in ("model", "dataset", "preset")]
+        interval = score({k: _number(v) for k, v in run.items() if k.startswith("quality/")})
+        lines.append(f"| {' | '.join(cells)} | {interval} | {run['status']} |")
+    return "\n".join(lines)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")

@@ -1,0 +1,131 @@
+"""A task: rows of one dataset, turned into samples in a fixed order, with the protocol they are asked by."""
+
+import hashlib
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wattrack.errors import DatasetError
+from wattrack.prompts import Prompt, derived_seed
+from wattrack.protocols import Row, Scorer
+from wattrack.schema import DatasetFacts, Request, Response, Sample, Score
+from wattrack.tasks.rows import Located, embedded_rows, find_local, hub_rows, local_rows
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the rows come from: the first of `embedded`, `data_dir`, `hub_id` that is set."""
+
+    name: str
+    split: str
+    embedded: str | None = None
+    data_dir: Path | None = None
+    hub_id: str | None = None
+    hub_config: str | None = None
+    revision: str = "main"
+    rows: int | None = None
+    """Rows the publisher states; a different count is reported, not refused (a local subset is legitimate)."""
+
+    def load(self) -> tuple[list[Located], str, str | None]:
+        """(located rows, what to call the source, resolved hub commit); DatasetError names file and line."""
+        commit = None
+        if self.data_dir is not None:
+            file = find_local(self.data_dir, self.split)
+            rows, source = local_rows(file), str(file)
+        elif self.embedded is not None:
+            rows, source = embedded_rows(self.embedded), f"embedded:{self.embedded}"
+        elif self.hub_id is not None:
+            rows, commit = hub_rows(self.hub_id, self.hub_config, self.split, self.revision)
+            source = self.hub_id
+        else:
+            raise DatasetError(f"dataset {self.name}: set hub_id, data_dir or embedded")
+        if self.rows is not None and len(rows) != self.rows:
+            log.warning("%s: %d rows in %s, the publisher states %d", self.name, len(rows), source, self.rows)
+        return rows, source, commit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One dataset under one protocol."""
+
+    source: Source
+    to_sample: Callable[[str, Row], Sample]
+    prompt: Prompt
+    scorer: Scorer
+    headline: str
+    protocol: str
+    """Name and version, e.g. "gsm8k/base@1"."""
+    order: str = "shuffled"
+
+    def samples(self, limit: int | None, seed: int) -> tuple[list[Sample], DatasetFacts]:
+        """The first `limit` samples in the task's order, and what identifies the rows used."""
+        located, source, commit = self.source.load()
+        samples = self._convert(located)
+        if self.order == "shuffled":
+            samples = shuffle(samples, seed)
+        samples = samples[:limit]
+        facts = DatasetFacts(
+            name=self.source.name,
+            protocol=self.protocol,
+            source=source,
+            config=self.source.hub_config,
+            split=self.source.split,
+            revision=commit,
+            digest=digest(samples),
+            rows=len(samples),
+        )
+        return samples, facts
+
+    def _convert(self, located: Sequence[Located]) -> list[Sample]:
+        samples = []
+        for index, (where, row) in enumerate(located):
+            try:
+                samples.append(self.to_sample(f"{self.source.split}-{index:05d}", row))
+            except DatasetError as e:
+                raise DatasetError(f"{where}: {e}") from e
+        return samples
+
+    def requests(self, samples: Sequence[Sample], seed: int, repeats: int) -> list[Request]:
+        """Every sample `repeats` times, in order."""
+        return [self.prompt.request(s, seed, repeat) for s in samples for repeat in range(repeats)]
+
+    def score(self, sample: Sample, response: Response) -> Score:
+        """The scorer's verdict with the protocol's headline metric as value; a failed response scores 0."""
+        verdict = self.scorer(sample, response)
+        if response.error is not None:
+            zeros = dict.fromkeys(verdict.metrics, 0.0)
+            return Score(value=0.0, answer=None, explanation=f"failed: {response.error}", metrics=zeros)
+        return Score(
+            value=verdict.metrics.get(self.headline, verdict.value),
+            answer=verdict.answer,
+            explanation=verdict.explanation,
+            metrics=verdict.metrics,
+        )
+
+
+def shuffle(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """A seeded permutation, stratified by group, whose prefixes nest: the first n are part of the first n + 1.
+
+    Each group is permuted on its own and its k-th of m members is placed at (k + u) / m of the whole, u in [0, 1) a
+    per-group offset, so every prefix holds each group in proportion. Without groups it is a plain permutation.
+    """
+    groups: dict[str | None, list[Sample]] = defaultdict(list)
+    for sample in sorted(samples, key=lambda s: derived_seed(seed, s.id)):
+        groups[sample.group].append(sample)
+    placed = [
+        ((k + derived_seed(seed, name) / 2**63) / len(members), derived_seed(seed, sample.id), sample)
+        for name, members in groups.items()
+        for k, sample in enumerate(members)
+    ]
+    return [sample for _, _, sample in sorted(placed, key=lambda p: p[:2])]
+
+
+def digest(samples: Sequence[Sample]) -> str:
+    """SHA-256 (hex) over ids, questions, targets and groups, in order."""
+    content = [[s.id, s.question, s.target, s.group] for s in samples]
+    return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,149 @@
+"""The composed configuration made into objects: built, not loaded. Value checks that types cannot express live here."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from wattrack.config import Config, ProtocolConfig
+from wattrack.errors import ConfigError
+from wattrack.monitors.carbon import CarbonMeter
+from wattrack.monitors.host import HostMonitor
+from wattrack.monitors.meter import Meter
+from wattrack.monitors.nvml import NvmlMonitor
+from wattrack.monitors.rapl import RaplMonitor
+from wattrack.prompts import Prompt, load_shots
+from wattrack.protocols import Engine, Monitor
+from wattrack.schema import Generation
+from wattrack.tasks.task import Source, Task
+
+_EMBEDDED = "embedded:"
+
+
+def check(cfg: DictConfig) -> None:
+    """Refuse values that have the right type and no meaning. ConfigError names the key, the value and the choices."""
+    for key in _unknown_keys(cfg, Config):
+        raise ConfigError(f"{key}: there is no such setting")
+    for key, least in (("limit", 1), ("repeats", 1), ("probe_questions", 0), ("preset.batch_size", 1)):
+        value = OmegaConf.select(cfg, key)
+        if value is not None and value < least:
+            raise ConfigError(f"{key}={value}: must be {least} or more" + (" (or null)" if key == "limit" else ""))
+    if not 1 <= cfg.hardware.sample_hz <= 10:
+        raise ConfigError(f"hardware.sample_hz={cfg.hardware.sample_hz:g}: must be between 1 and 10")
+    if cfg.hardware.pue < 1:
+        raise ConfigError(f"hardware.pue={cfg.hardware.pue:g}: a power usage effectiveness is 1 or more")
+    if cfg.tracking.traces not in ("all", "none") and not cfg.tracking.traces.isdigit():
+        raise ConfigError(f"tracking.traces={cfg.tracking.traces}: must be all, none or a number")
+    protocol(cfg)
+
+
+def protocol(cfg: DictConfig) -> ProtocolConfig:
+    """The chosen protocol's settings; ConfigError names the choices."""
+    chosen, known = cfg.dataset.protocol, list(cfg.dataset.protocols)
+    if chosen not in known:
+        guess = difflib.get_close_matches(chosen, known, n=1)
+        hint = f"; did you mean {guess[0]}?" if guess else ""
+        raise ConfigError(f"dataset.protocol={chosen}: {cfg.dataset.name} has {', '.join(known)}{hint}")
+    settings: ProtocolConfig = cfg.dataset.protocols[chosen]
+    return settings
+
+
+def build_task(cfg: DictConfig) -> Task:
+    """The dataset under the chosen protocol; rows are not read yet."""
+    data, settings = cfg.dataset, protocol(cfg)
+    source = Source(
+        name=data.name,
+        split=data.split,
+        embedded=data.embedded,
+        data_dir=Path(data.data_dir) if data.data_dir is not None else None,
+        hub_id=data.hub_id,
+        hub_config=data.hub_config,
+        revision=data.revision,
+        rows=data.rows,
+    )
+    generation = Generation(
+        max_new_tokens=settings.max_new_tokens,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        stop=tuple(settings.stop),
+    )
+    return Task(
+        source=source,
+        to_sample=_instantiate(data.to_sample, "dataset.to_sample"),
+        prompt=Prompt(
+            style=str(settings.style),
+            template=settings.template,
+            shots=load_shots(settings.shots),
+            generation=generation,
+        ),
+        scorer=_instantiate(settings.scorer, f"dataset.protocols.{data.protocol}.scorer"),
+        headline=settings.headline,
+        protocol=f"{data.name}/{data.protocol}@{settings.version}",
+        order=str(data.order),
+    )
+
+
+def build_engine(cfg: DictConfig) -> Engine:
+    """The engine named by `engine._target_`; its constructor only stores and checks."""
+    engine: Engine = _instantiate(cfg.engine, "engine", model_id=model_location(cfg.model.id))
+    return engine
+
+
+def model_location(model_id: str) -> str:
+    """A hub id or folder as it is; `embedded:NAME` as the folder inside the package. ConfigError names the choices."""
+    if not model_id.startswith(_EMBEDDED):
+        return model_id
+    folder = Path(str(resources.files("wattrack.demo"))) / "models"
+    name = model_id.removeprefix(_EMBEDDED)
+    if not (folder / name / "config.json").is_file():
+        known = sorted(f"{_EMBEDDED}{p.parent.name}" for p in folder.glob("*/config.json"))
+        raise ConfigError(f"model.id={model_id}: the package ships {', '.join(known)}")
+    return str(folder / name)
+
+
+def build_meter(cfg: DictConfig) -> Meter:
+    """Every sensor that this machine may have; which of them answer is found when the meter opens."""
+    monitors: list[Monitor] = [HostMonitor(), RaplMonitor()]
+    if cfg.hardware.device != "cpu":
+        monitors.append(NvmlMonitor())
+    return Meter(monitors, sample_hz=cfg.hardware.sample_hz)
+
+
+def build_carbon(cfg: DictConfig) -> CarbonMeter:
+    """codecarbon over the whole job, from what the owner of the machine configured."""
+    hardware = cfg.hardware
+    return CarbonMeter(
+        carbon_intensity_g_per_kwh=hardware.carbon_intensity_g_per_kwh,
+        pue=hardware.pue,
+        country_iso_code=hardware.country_iso_code,
+        cpu_tdp_w=hardware.cpu_tdp_w,
+        ram_w=hardware.ram_w,
+        gpu_ids=[] if hardware.device == "cpu" else None,
+    )
+
+
+def _instantiate(node: DictConfig, key: str, **extra: object) -> Any:
+    # The edge to Hydra: what `_target_` builds has the type that the caller's annotation states.
+    try:
+        return instantiate(node, **extra)
+    except InstantiationException as e:
+        if isinstance(e.__cause__, ConfigError):
+            raise e.__cause__ from e
+        reason = str(e.__cause__ or e).splitlines()[0]
+        raise ConfigError(f"{key}: cannot be built from its settings: {reason}") from e
+
+
+def _unknown_keys(cfg: DictConfig, kind: type, prefix: str = "") -> Iterator[str]:
+    """Keys that `+key=value` pushed past the schema; Hydra lets them in, and nothing would ever read them."""
+    fields = {f.name: f.type for f in dataclasses.fields(kind)}
+    for key in cfg:
+        if key not in fields:
+            yield f"{prefix}{key}"
+        elif isinstance(sub := fields[key], type) and dataclasses.is_dataclass(sub):
+            yield from _unknown_keys(cfg[key], sub, f"{prefix}{key}.")

@@ -1,0 +1,151 @@
+"""Every YAML composes and builds; every mistake is refused early, with the key and the choices."""
+
+import itertools
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support import CHECKOUT, Command, Compose
+from omegaconf import OmegaConf
+
+from wattrack import wiring
+from wattrack.errors import ConfigError
+from wattrack.metrics import METRICS
+
+CONF = CHECKOUT / "conf"
+
+
+def names(group: str) -> list[str]:
+    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+
+
+GROUPS = ("model", "dataset", "engine", "preset", "hardware")
+
+
+@pytest.mark.parametrize("choice", [f"{g}={n}" for g in GROUPS for n in names(g)])
+def test_every_yaml_composes_and_builds(composed: Compose, choice: str) -> None:
+    cfg = composed(choice)
+    wiring.check(cfg)
+    wiring.build_task(cfg)
+    wiring.build_engine(cfg)
+    wiring.build_meter(cfg)
+    wiring.build_carbon(cfg)
+    OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_every_experiment_composes(composed: Compose, name: str) -> None:
+    cfg = composed(f"experiment={name}")
+    wiring.check(cfg)
+    wiring.build_task(cfg)
+
+
+def test_tracking_choices(composed: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert composed("tracking=local").tracking.uri is None
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert composed("tracking=server").tracking.uri == "http://127.0.0.1:5000"
+
+
+def test_composing_imports_nothing_heavy() -> None:
+    import subprocess
+
+    code = (
+        "import sys; sys.argv=['x']; from hydra import compose, initialize_config_dir; from wattrack import *\n"
+        "from wattrack import config, places, wiring; from omegaconf import OmegaConf\n"
+        "config.register(); OmegaConf.register_new_resolver('wattrack_root', lambda: '.')\n"
+        "initialize_config_dir(str(places.conf_dir()), version_base='1.3'); cfg = compose('config')\n"
+        "wiring.check(cfg); wiring.build_task(cfg); wiring.build_engine(cfg)\n"
+        "print(sorted({'torch','mlflow','transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_presets_are_different(composed: Compose) -> None:
+    settings = [
+        {k: v for k, v in composed(f"preset={n}").preset.items() if k != "name"} for n in names("preset")
+    ]
+    for a, b in itertools.combinations(settings, 2):
+        assert sum(a[k] != b[k] for k in a) >= 2
+
+
+def test_every_headline_is_a_metric(composed: Compose) -> None:
+    for name in names("dataset"):
+        for protocol in composed(f"dataset={name}").dataset.protocols.values():
+            assert f"quality/{protocol.headline}" in METRICS
+
+
+# A changed prompt needs a new protocol version: then change the version in the YAML and the line here, together.
+PROMPTS = {
+    "arithmetic/chat@1": "bb5cb26f",
+    "gsm8k/base@1": "1cb1b7a1",
+    "gsm8k/chat@1": "5b4a8b91",
+}
+
+
+def test_prompt_and_version_move_together(composed: Compose) -> None:
+    found = {}
+    for name in names("dataset"):
+        for protocol in composed(f"dataset={name}").dataset.protocols:
+            task = wiring.build_task(composed(f"dataset={name}", f"dataset.protocol={protocol}"))
+            found[task.protocol] = task.prompt.sha256()[:8]
+    assert found == PROMPTS
+
+
+REFUSED = [
+    ("model=qwen1_b", "model=qwen1_b: there is no such model; did you mean qwen1_5b?"),
+    ("dataset=gsm", "dataset=gsm: there is no such dataset"),
+    ("modle=demo_s", "modle: there is no such setting; did you mean model?"),
+    ("limt=3", "limt: there is no such setting; did you mean limit?"),
+    ("preset.batchsize=3", "preset.batchsize: there is no such setting; did you mean batch_size?"),
+    ("+preset.foo=3", "preset.foo: there is no such setting"),
+    ("+foo=1", "foo: there is no such setting"),
+    ("limit=abc", "limit: expected a whole number, got 'abc'"),
+    ("limit=0", "limit=0: must be 1 or more (or null)"),
+    ("model.params_b=big", "model.params_b: expected a number, got 'big'"),
+    ("preset.dtype=bf17", "preset.dtype: expected one of auto, fp32, bf16, fp16, got 'bf17'"),
+    ("engine.mode=fast", "engine.mode"),
+    ("dataset.protocol=chatt", "dataset.protocol=chatt: arithmetic has chat; did you mean chat?"),
+    ("hardware.sample_hz=100", "hardware.sample_hz=100: must be between 1 and 10"),
+    ("tracking.traces=many", "tracking.traces=many: must be all, none or a number"),
+    ("model.id=embedded:demo_xxl", "embedded:demo_xs"),
+    ("tracking=server", "MLFLOW_TRACKING_URI is not set"),
+]
+
+
+@pytest.mark.parametrize(("override", "message"), REFUSED)
+def test_a_mistake_is_refused_with_the_key_and_the_choices(
+    src_run: Command, tmp_path: Path, override: str, message: str
+) -> None:
+    started = time.perf_counter()
+    done = src_run(override)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 2
+    assert not (tmp_path / "mlruns").exists()
+    assert time.perf_counter() - started < 30  # a hang, not a benchmark: benchmarks/startup.py measures it
+
+
+def test_a_mistake_in_one_job_of_a_sweep_is_refused_before_any_runs(src_run: Command, tmp_path: Path) -> None:
+    done = src_run("-m", "model=demo_s,nope", "limit=1")
+    assert done.returncode == 2
+    assert "model=nope: there is no such model" in done.stderr
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_a_mistake_in_a_users_yaml_is_refused(src_run: Command, tmp_path: Path) -> None:
+    (tmp_path / "preset").mkdir()
+    (tmp_path / "preset" / "mine.yaml").write_text(
+        "name: mine\ndtype: auto\nkv_cache: dynamic\nattention: sdpa\nbatch_size: 2\nbach: 3\n", "utf-8"
+    )
+    done = src_run("--config-dir", str(tmp_path), "preset=mine")
+    assert done.returncode == 2
+    assert "bach" in done.stderr
+    assert "batch_size" in done.stderr
+
+
+def test_model_location_names_the_choices() -> None:
+    with pytest.raises(ConfigError, match="embedded:demo_s"):
+        wiring.model_location("embedded:nope")
+    assert wiring.model_location("Qwen/Qwen2.5-0.5B-Instruct") == "Qwen/Qwen2.5-0.5B-Instruct"
