@@ -1,17 +1,21 @@
 """Fixtures shared by all tests: the composed configuration, and commands run in a folder of their own."""
 
+import logging
 import os
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
-from support import CHECKOUT, Command, Compose
 
-from wattrack import config, places
+from support import CHECKOUT, Command, Compose
+from wattrack import cli, config, places
 
 
 @pytest.fixture
@@ -52,3 +56,46 @@ def src_run(environment: dict[str, str]) -> Command:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow store without runs, built once; a copy costs a millisecond, a new one seconds."""
+    from wattrack.tracking.store import ensure_store
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    ensure_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, empty_store: Path) -> Path:
+    """The folder that a job of this test writes to, with an empty store in it."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns" / "mlflow.db")
+    return tmp_path
+
+
+@pytest.fixture
+def run_here(
+    outputs: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., int]]:
+    """run_here(*overrides) -> exit status: the command in this process, which has torch and mlflow imported already."""
+    for name in [n for n in os.environ if n.startswith(("MLFLOW", "HYDRA", "WATTRACK", "CUDA"))]:
+        monkeypatch.delenv(name)
+    for name in ("WATTRACK_ROOT", "HF_HOME"):
+        monkeypatch.setenv(name, environment[name])
+    handler, argv = signal.getsignal(signal.SIGTERM), sys.argv
+    before = logging.getLogger().handlers[:]
+
+    def run(*overrides: str) -> int:
+        GlobalHydra.instance().clear()
+        return cli.run(overrides)
+
+    yield run
+    GlobalHydra.instance().clear()
+    signal.signal(signal.SIGTERM, handler)
+    sys.argv = argv
+    for opened in [h for h in logging.getLogger().handlers if h not in before]:
+        logging.getLogger().removeHandler(opened)
+        opened.close()

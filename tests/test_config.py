@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from support import CHECKOUT, Command, Compose
 from omegaconf import OmegaConf
 
+from support import CHECKOUT, Command, Compose
 from wattrack import wiring
 from wattrack.errors import ConfigError
 from wattrack.metrics import METRICS
@@ -63,9 +63,7 @@ def test_composing_imports_nothing_heavy() -> None:
 
 
 def test_presets_are_different(composed: Compose) -> None:
-    settings = [
-        {k: v for k, v in composed(f"preset={n}").preset.items() if k != "name"} for n in names("preset")
-    ]
+    settings = [{k: v for k, v in composed(f"preset={n}").preset.items() if k != "name"} for n in names("preset")]
     for a, b in itertools.combinations(settings, 2):
         assert sum(a[k] != b[k] for k in a) >= 2
 

@@ -29,7 +29,15 @@ def test_wilson_of_nothing_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("n", "present"),
-    [(0, ""), (1, "p50"), (9, "p50"), (10, "p50 p90"), (20, "p50 p90 p95"), (99, "p50 p90 p95"), (100, "p50 p90 p95 p99")],
+    [
+        (0, ""),
+        (1, "p50"),
+        (9, "p50"),
+        (10, "p50 p90"),
+        (20, "p50 p90 p95"),
+        (99, "p50 p90 p95"),
+        (100, "p50 p90 p95 p99"),
+    ],
 )
 def test_percentiles_are_withheld_when_too_few(n: int, present: str) -> None:
     found = percentiles([float(i) for i in range(n)])

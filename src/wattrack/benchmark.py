@@ -1,4 +1,4 @@
-"""The measured loop: collect() runs the engine inside a window and journals; score_all() judges afterwards, off the clock."""
+"""The measured loop: collect() runs the engine inside a window and journals; score_all() judges off the clock."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What can be named on the command line: models, datasets, presets, hardware and experiments, read from the YAML files."""
+"""What can be named on the command line: models, datasets, presets, hardware, experiments; read from the YAMLs."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -56,8 +57,9 @@ def run(argv: Sequence[str]) -> int:
     OmegaConf.register_new_resolver("wattrack_root", lambda: str(places.root()), replace=True)
     signal.signal(signal.SIGTERM, _terminate)
     sys.argv = ["wattrack run", *argv]
-    code, status = FAILED, "FAILED"
-    _outcome.in_parent = True
+    code = FAILED
+    status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
+    _outcome.started, _outcome.failed, _outcome.in_parent = 0, 0, True
     try:
         code = _run_hydra()
         status = "FINISHED" if code == FINISHED else "FAILED"
@@ -164,7 +166,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="wattrack", description="Quality, speed, memory and energy of language models.")
+    parser = argparse.ArgumentParser(
+        prog="wattrack", description="Quality, speed, memory and energy of language models."
+    )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     verbs.add_parser("run", help="run a job or, with -m, a sweep; takes Hydra overrides (wattrack run --help)")
     verb = verbs.add_parser("list", help="models, datasets, presets and experiments that can be named")
@@ -212,7 +216,8 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _sync(options: argparse.Namespace) -> int:
-    from wattrack.job import UNLOGGED, log_unlogged
+    from wattrack.job import log_unlogged
+    from wattrack.spool import UNLOGGED
 
     folder = options.folder or places.root() / "multirun"
     if not folder.is_dir():

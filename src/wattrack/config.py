@@ -1,7 +1,7 @@
 """The configuration schema: every key a user may set, with its type; Hydra checks values against it while composing.
 
-Plug-ins (`engine`, and the `to_sample` / `scorer` nodes of a dataset) are open: their `_target_`'s signature is the schema,
-so that an engine costs one Python file and one YAML. Nothing here imports torch or mlflow.
+Plug-ins (`engine`, and the `to_sample` / `scorer` nodes of a dataset) are open: the signature of their `_target_` is
+the schema, so that an engine costs one Python file and one YAML. Nothing here imports torch or mlflow.
 """
 
 from dataclasses import dataclass, field
@@ -92,7 +92,7 @@ class PresetConfig:
 
 @dataclass
 class HardwareConfig:
-    """The machine: device, and what only its owner knows (prices, carbon, rated power). null = unknown, never guessed."""
+    """The machine: device, and what only its owner knows (prices, carbon, rated power); null = unknown."""
 
     name: str = MISSING
     device: Device = MISSING

@@ -29,8 +29,7 @@ def wilson(mean: float, n: int) -> tuple[float, float]:
 def percentiles(values: Sequence[float]) -> dict[str, float | None]:
     """p50 p90 p95 p99 by linear interpolation; None where there are too few values to mean anything."""
     return {
-        suffix: float(np.percentile(values, q)) if len(values) >= fewest else None
-        for suffix, q, fewest in PERCENTILES
+        suffix: float(np.percentile(values, q)) if len(values) >= fewest else None for suffix, q, fewest in PERCENTILES
     }
 
 

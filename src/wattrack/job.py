@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import TypeAdapter
 from rich.console import Console
 
 from wattrack import benchmark, environment, places, wiring
@@ -23,15 +23,16 @@ from wattrack.monitors.meter import Meter
 from wattrack.progress import JobProgress
 from wattrack.protocols import Engine
 from wattrack.schema import DatasetFacts, JobResult, JobStart, Readings, Record, Request, Response, Sample
+from wattrack.spool import UNLOGGED, load_unlogged, save_unlogged
 from wattrack.summary import Prices, running, summarize
 from wattrack.tasks.task import Task
-from wattrack.tracking.store import Tracker, ensure_store, store_uri
+from wattrack.tracking.store import Status, Tracker, ensure_store, store_uri
 from wattrack.tracking.tables import records_frame
 
 log = logging.getLogger(__name__)
 
-UNLOGGED = "unlogged.json"
-"""Results that the store did not take; `wattrack sync` logs them later."""
+_ENGINE_METRICS = {"tokens/computed": "tokens/computed", "model/weights_gib": "memory/weights_gib"}
+"""Facts of the engine that are metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,9 @@ class Measured:
     records: tuple[Record, ...]
     probe: tuple[Response, ...]
     readings: Readings
-    engine_facts: Mapping[str, object]
+    facts: Mapping[str, object]
+    """What the engine and the meter found out, by parameter name."""
+    hardware: Mapping[str, str]
     energy_points: tuple[tuple[int, int, float], ...]
     total_s: float
 
@@ -91,7 +94,8 @@ def run_job(plan: Plan, console: Console) -> float | None:
     (plan.output_dir / "config.yaml").write_text(OmegaConf.to_yaml(plan.cfg, resolve=True), "utf-8")
     start = _start(plan)
     run_id = tracker.start(start)
-    status, error, result = "FAILED", None, None
+    status: Status = "FAILED"
+    error, result = None, None
     try:
         result = _result(plan, _questions(plan), console)
         _log(tracker, run_id, start, result, plan.output_dir)
@@ -145,7 +149,7 @@ def _measure(plan: Plan, questions: Questions, console: Console) -> Measured:
         stack.callback(plan.carbon.close)
         stack.enter_context(meter)
         with meter.window("load"):
-            engine_facts = engine.load()
+            engine.load()
         meter.synchronize = engine.synchronize
         benchmark.warm_up(engine, questions.requests, meter)
         computed_before = engine.computed_tokens
@@ -154,15 +158,27 @@ def _measure(plan: Plan, questions: Questions, console: Console) -> Measured:
         probe = benchmark.latency_probe(engine, probed, meter)
         records = benchmark.score_all(questions.samples, responses, plan.task.score, meter)
         total_s = time.perf_counter() - started_s
-        carbon = plan.carbon.close()
+        facts = {
+            **engine.facts(),
+            "tokens/computed": computed,
+            "meter/sampler_cpu_s": round(meter.overhead_s, 3),
+        }
+        hardware = meter.facts()
     return Measured(
         records=records,
         probe=tuple(probe),
-        readings=replace(meter.readings(), carbon=carbon),
-        engine_facts={**engine_facts, "tokens/computed": computed},
+        readings=_with_carbon(meter.readings(), plan.carbon),
+        facts=facts,
+        hardware=hardware,
         energy_points=tuple(points),
         total_s=total_s,
     )
+
+
+def _with_carbon(readings: Readings, carbon: CarbonMeter) -> Readings:
+    reading = carbon.close()
+    missing = {"codecarbon": carbon.reason} if carbon.reason is not None else {}
+    return replace(readings, carbon=reading, unavailable={**readings.unavailable, **missing})
 
 
 def _generate(
@@ -193,8 +209,7 @@ def _generate(
 
 def _start(plan: Plan) -> JobStart:
     """What is known before the job runs: every resolved parameter, and the machine."""
-    settings = OmegaConf.to_container(plan.cfg, resolve=True, enum_to_str=True)
-    assert isinstance(settings, dict)
+    settings: Any = OmegaConf.to_container(plan.cfg, resolve=True, enum_to_str=True)
     groups = {k: settings[k]["name"] for k in ("model", "dataset", "preset", "hardware", "tracking")}
     settings["dataset"]["protocols"] = {
         k: v for k, v in settings["dataset"]["protocols"].items() if k == settings["dataset"]["protocol"]
@@ -215,9 +230,11 @@ def _start(plan: Plan) -> JobStart:
 def _result(plan: Plan, questions: Questions, console: Console) -> JobResult:
     """Measure and summarize."""
     measured = _measure(plan, questions, console)
-    facts = dict(measured.engine_facts)
-    by_engine = {k: float(facts.pop(k)) for k in _ENGINE_METRICS if facts.get(k) is not None}  # type: ignore[arg-type]
-    by_engine["time/total_s"] = measured.total_s
+    facts = dict(measured.facts)
+    by_engine: dict[str, float | None] = {"time/total_s": measured.total_s}
+    for fact, metric in _ENGINE_METRICS.items():
+        if isinstance(value := facts.pop(fact, None), int | float):
+            by_engine[metric] = float(value)
     metrics = summarize(
         measured.records,
         measured.probe,
@@ -230,11 +247,16 @@ def _result(plan: Plan, questions: Questions, console: Console) -> JobResult:
         "wattrack.run_key": run_key(
             plan.cfg, questions.facts, plan.task.prompt, str(revision) if revision is not None else None
         ),
+        **measured.hardware,
         **source_tags(measured.readings),
     }
     return JobResult(
         metrics=metrics,
-        params={**facts, "dataset/protocol_id": plan.task.protocol, "dataset/prompt_sha256": plan.task.prompt.sha256()},
+        params={
+            **facts,
+            "dataset/protocol_id": plan.task.protocol,
+            "dataset/prompt_sha256": plan.task.prompt.sha256(),
+        },
         tags=tags,
         records=measured.records,
         probe=measured.probe,
@@ -254,26 +276,10 @@ def _log(tracker: Tracker, run_id: str, start: JobStart, result: JobResult, outp
         raise TrackingError(f"{e} The results are in {output_dir}; when the store is back: wattrack sync") from e
 
 
-def save_unlogged(path: Path, start: JobStart, result: JobResult) -> None:
-    """Everything needed to log a job later, as JSON, written whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_bytes(_UNLOGGED.dump_json((start, result)))
-    part.replace(path)
-
-
-def load_unlogged(path: Path) -> tuple[JobStart, JobResult]:
-    """The inverse of `save_unlogged`."""
-    return _UNLOGGED.validate_json(path.read_bytes())
-
-
-_UNLOGGED = TypeAdapter(tuple[JobStart, JobResult])
-_ENGINE_METRICS = ("tokens/computed", "memory/weights_gib")
-
-
 def log_unlogged(path: Path) -> str:
     """Log a spooled result to the store that its configuration names; returns the run id and removes the spool."""
     start, result = load_unlogged(path)
-    tracker = open_tracker(OmegaConf.create(start.config_yaml))
+    tracker = open_tracker(DictConfig(OmegaConf.create(start.config_yaml)))
     run_id = tracker.start(start)
     tracker.log(run_id, result)
     _end(tracker, run_id, "FINISHED", None, path.parent)
@@ -292,9 +298,7 @@ def dry_run(plan: Plan, console: Console) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _write_summary(
-    output_dir: Path, run_id: str, status: str, error: str | None, result: JobResult | None
-) -> None:
+def _write_summary(output_dir: Path, run_id: str, status: str, error: str | None, result: JobResult | None) -> None:
     """summary.json (exact values) and records.parquet; of an unfinished job only what happened."""
     content: dict[str, object] = {"status": status, "mlflow_run_id": run_id, "error": error}
     if result is not None:
@@ -308,7 +312,7 @@ def _write_summary(
     (output_dir / "summary.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _end(tracker: Tracker, run_id: str, status: str, error: str | None, output_dir: Path) -> None:
+def _end(tracker: Tracker, run_id: str, status: Status, error: str | None, output_dir: Path) -> None:
     """Attach the job's files and close the run; failing to do so must not hide why the job failed."""
     try:
         for name in ("responses.jsonl", "summary.json", "job.log"):

@@ -17,7 +17,12 @@ class Metric:
     meaning: str
 
 
-PERCENTILES: tuple[tuple[str, float, int], ...] = (("p50", 50, 1), ("p90", 90, 10), ("p95", 95, 20), ("p99", 99, 100))
+PERCENTILES: tuple[tuple[str, float, int], ...] = (
+    ("p50", 50, 1),
+    ("p90", 90, 10),
+    ("p95", 95, 20),
+    ("p99", 99, 100),
+)
 """(suffix, percentile, fewest values): with fewer values the percentile is withheld."""
 
 _LATENCIES = {
@@ -58,8 +63,12 @@ METRICS: dict[str, Metric] = {
     "tokens/output": Metric("tokens", "neither", "output tokens of the generate phase, end token counted once"),
     "tokens/computed": Metric("tokens", "neither", "token positions really computed, padding excluded"),
     "tokens/output_mean": Metric("tokens", "neither", "output tokens per answered question"),
-    "memory/vram_peak_gib": Metric("GiB", "lower", "peak device memory in the generate window, all devices used (NVML)"),
-    "memory/vram_allocated_peak_gib": Metric("GiB", "lower", "peak of tensors in the generate window (torch allocator)"),
+    "memory/vram_peak_gib": Metric(
+        "GiB", "lower", "peak device memory in the generate window, all devices used (NVML)"
+    ),
+    "memory/vram_allocated_peak_gib": Metric(
+        "GiB", "lower", "peak of tensors in the generate window (torch allocator)"
+    ),
     "memory/vram_reserved_peak_gib": Metric("GiB", "lower", "peak reserved by torch's allocator, generate window"),
     "memory/rss_peak_gib": Metric("GiB", "lower", "peak resident memory of the process tree, generate window"),
     "memory/weights_gib": Metric("GiB", "lower", "bytes of the loaded parameters and buffers"),
@@ -68,7 +77,9 @@ METRICS: dict[str, Metric] = {
     "energy/gpu_wh": Metric("Wh", "lower", "GPU part of the measured energy, generate window"),
     "energy/cpu_wh": Metric("Wh", "lower", "CPU part of the measured energy (RAPL), generate window"),
     "energy/dram_wh": Metric("Wh", "lower", "DRAM part of the measured energy (RAPL), generate window"),
-    "energy/codecarbon_wh": Metric("Wh", "lower", "codecarbon's total for the whole job; modelled unless tagged otherwise"),
+    "energy/codecarbon_wh": Metric(
+        "Wh", "lower", "codecarbon's total for the whole job; modelled unless tagged otherwise"
+    ),
     "energy/j_per_output_token": Metric("J/token", "lower", "measured energy of the generate window / output tokens"),
     "energy/j_per_correct": Metric("J", "lower", "measured energy of the generate window / correct answers"),
     "energy/wh_per_question": Metric("Wh", "lower", "measured energy of the generate window / questions"),

@@ -15,7 +15,7 @@ _PLAIN_EVERY_S = 10.0
 
 
 class JobProgress:
-    """Redraws at most four times a second and only when a response arrives: no thread of its own runs while measuring."""
+    """Redraws at most four times a second and only when a response arrives: no thread of its own while measuring."""
 
     def __init__(self, console: Console, name: str, total: int, score: Callable[[Response], float]) -> None:
         """`score` judges one response for the running figure; it must be cheap and pure."""
@@ -70,5 +70,8 @@ class JobProgress:
         left_s = elapsed_s / self._done * (self._total - self._done) if self._done else None
         left = "" if left_s is None else f"  {left_s:.0f} s left"
         self._console.print(
-            f"{self._name}  {self._done}/{self._total}  {figures}{left}", markup=False, highlight=False, soft_wrap=True
+            f"{self._name}  {self._done}/{self._total}  {figures}{left}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )

@@ -23,7 +23,10 @@ class Engine(Protocol):
         """Refuse early (model missing, gated, hub unreachable, does not fit): EngineError, one line, within seconds."""
 
     def load(self) -> Mapping[str, object]:
-        """Load weights and tokenizer. Returns facts to log: effective settings, resolved revision, sizes, timings."""
+        """Load weights and tokenizer. Returns `facts`."""
+
+    def facts(self) -> Mapping[str, object]:
+        """What to log: effective settings, resolved revision, sizes, timings. Some change while generating."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Yield one Response per request as each finishes, in any order. Owns batching."""

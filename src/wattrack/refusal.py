@@ -8,6 +8,7 @@ from pathlib import Path
 from wattrack import places
 from wattrack.config import Config
 
+
 def refusal(error: BaseException) -> str:
     """One or two lines for a composition error of Hydra or OmegaConf."""
     text = _messages(error)

@@ -233,7 +233,7 @@ class JobStart:
     """Run name, e.g. "demo_s · arithmetic"."""
     kind: Literal["job", "sweep"]
     params: Mapping[str, object]
-    """Resolved settings by slash-separated name; `model`, `dataset`, `preset`, `hardware` are the plain group choices."""
+    """Resolved settings by slash-separated name; `model`, `dataset`, `preset`, `hardware` are the group choices."""
     tags: Mapping[str, str]
     config_yaml: str
     """The whole resolved configuration, logged as an artifact."""

@@ -176,7 +176,10 @@ def cost(metrics: Metrics, prices: Prices) -> Metrics:
     n, score = metrics.get("quality/n"), metrics.get("quality/score")
     correct = n * score if n is not None and score is not None else None
     per_correct = ratio(usd, correct)
-    return {"cost/usd": usd, "cost/usd_per_1k_correct": per_correct * 1000 if per_correct is not None else None}
+    return {
+        "cost/usd": usd,
+        "cost/usd_per_1k_correct": per_correct * 1000 if per_correct is not None else None,
+    }
 
 
 def running(
@@ -197,4 +200,3 @@ def running(
         points.append(("running/score", done, started_unix_ms + int(slowest_s * 1000), total / done))
     points += [("running/energy_wh", done, unix_ms, joules / _WH) for done, unix_ms, joules in energy_points]
     return tuple(points)
-

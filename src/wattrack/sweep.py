@@ -4,6 +4,7 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -26,7 +27,7 @@ class _Current:
 _current = _Current()
 
 
-class SweepCallback(Callback):  # type: ignore[misc]
+class SweepCallback(Callback):
     """Notes that a sweep began. It is finalized by the entry point: Hydra skips `on_multirun_end` when a job failed."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
@@ -44,7 +45,7 @@ def sweep_id() -> str | None:
     return os.environ.get(SWEEP_ID)
 
 
-def finalize(console: Console, status: str) -> None:
+def finalize(console: Console, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
     """Compare the sweep's jobs: a table here, a run with plots in MLflow, links. Nothing when no sweep began."""
     cfg, identity = _current.cfg, sweep_id()
     if cfg is None or identity is None:
@@ -56,7 +57,9 @@ def finalize(console: Console, status: str) -> None:
         console.print(f"The sweep's comparison could not be written: {e}", style="red", markup=False, soft_wrap=True)
 
 
-def _finalize(cfg: DictConfig, identity: str, console: Console, status: str) -> None:
+def _finalize(
+    cfg: DictConfig, identity: str, console: Console, status: Literal["FINISHED", "FAILED", "KILLED"]
+) -> None:
     # Imported here: Hydra builds SweepCallback at every start, also for a configuration that is then refused.
     from wattrack import environment
     from wattrack.comparison.table import sweep_table
@@ -91,7 +94,7 @@ def _finalize(cfg: DictConfig, identity: str, console: Console, status: str) -> 
         console.print(f"  {title}: {url}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _description(runs: list[dict[str, object]]) -> str:
+def _description(runs: list[Any]) -> str:
     from wattrack.comparison.table import score
 
     lines = ["| model | dataset | preset | score [95 % interval] | status |", "|---|---|---|---|---|"]

@@ -128,7 +128,7 @@ def build_carbon(cfg: DictConfig) -> CarbonMeter:
     )
 
 
-def _instantiate(node: DictConfig, key: str, **extra: object) -> Any:
+def _instantiate(node: DictConfig | dict[str, Any], key: str, **extra: object) -> Any:
     # The edge to Hydra: what `_target_` builds has the type that the caller's annotation states.
     try:
         return instantiate(node, **extra)
@@ -142,7 +142,7 @@ def _instantiate(node: DictConfig, key: str, **extra: object) -> Any:
 def _unknown_keys(cfg: DictConfig, kind: type, prefix: str = "") -> Iterator[str]:
     """Keys that `+key=value` pushed past the schema; Hydra lets them in, and nothing would ever read them."""
     fields = {f.name: f.type for f in dataclasses.fields(kind)}
-    for key in cfg:
+    for key in map(str, cfg):
         if key not in fields:
             yield f"{prefix}{key}"
         elif isinstance(sub := fields[key], type) and dataclasses.is_dataclass(sub):

@@ -11,9 +11,7 @@ from wattrack.scorers.number import last_number, number_after, parse, score
 
 
 def response(text: str) -> Response:
-    return Response(
-        sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1
-    )
+    return Response(sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
 
 
 GOLDEN = [

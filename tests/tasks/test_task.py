@@ -70,7 +70,13 @@ def test_headline_decides_and_failures_score_zero(folder: Path) -> None:
     sample = Sample(id="a", question="?", target="7")
     answered = Response(sample_id="a", repeat=0, text="7", finish_reason="stop", input_tokens=1, output_tokens=1)
     failed = Response(
-        sample_id="a", repeat=0, text="", finish_reason="error", input_tokens=0, output_tokens=0, error="too long"
+        sample_id="a",
+        repeat=0,
+        text="",
+        finish_reason="error",
+        input_tokens=0,
+        output_tokens=0,
+        error="too long",
     )
     assert task.score(sample, answered).value == 1.0  # flexible, although strict is 0
     verdict = task.score(sample, failed)
@@ -119,4 +125,7 @@ def test_real_rows() -> None:
                 sample_id=sample.id, repeat=0, text=f"so\n#### {sample.target}", finish_reason="stop",
                 input_tokens=1, output_tokens=1,
             )  # fmt: skip
-            assert task.score(sample, perfect).metrics == {"exact_match_strict": 1.0, "exact_match_flexible": 1.0}
+            assert task.score(sample, perfect).metrics == {
+                "exact_match_strict": 1.0,
+                "exact_match_flexible": 1.0,
+            }

@@ -43,7 +43,7 @@ _SWEEP_COLUMNS = (
 def number(value: float | None) -> str:
     """Three significant digits for people; an absent value is a dash."""
     if value is None or math.isnan(value):
-        return "–"
+        return "-"
     if value == 0 or 1e-3 <= abs(value) < 1e6:
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return f"{value:.2e}"
@@ -53,7 +53,7 @@ def score(metrics: Mapping[str, float | None]) -> str:
     """The score with its interval, in percent."""
     value, low, high = (metrics.get(f"quality/score{part}") for part in ("", "_ci_low", "_ci_high"))
     if value is None or low is None or high is None or math.isnan(value):
-        return "–"
+        return "-"
     return f"{value:.1%} [{low:.1%}, {high:.1%}]"
 
 
@@ -85,7 +85,7 @@ def sweep_table(runs: pd.DataFrame) -> Table:
         values = {str(key): value for key, value in run.items()}
         finished = values["status"] == "FINISHED"
         table.add_row(
-            *(str(values.get(key, "–")) for key in ("model", "dataset", "preset")),
+            *(str(values.get(key, "-")) for key in ("model", "dataset", "preset")),
             score(values) if finished else str(values["status"]).lower(),
             *(number(values.get(key)) for _, key in columns),
         )

@@ -11,12 +11,12 @@ from decimal import Decimal, InvalidOperation
 from wattrack.schema import Response, Sample, Score
 
 # A minus straight after a digit or bracket is subtraction, not a sign: the last number of "10-3" is 3.
-_NUMBER = re.compile(r"(?:(?<![\d)])[-−])?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
+_NUMBER = re.compile(r"(?:(?<![\d)])[-\u2212])?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
 
 
 def parse(text: str) -> Decimal | None:
     """The number written in `text` (currency sign, thousands commas and blanks ignored), or None."""
-    cleaned = text.strip().replace(",", "").replace("$", "").replace("−", "-").rstrip(".")
+    cleaned = text.strip().replace(",", "").replace("$", "").replace("\u2212", "-").rstrip(".")
     try:
         value = Decimal(cleaned)
     except InvalidOperation:

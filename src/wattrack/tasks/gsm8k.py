@@ -1,7 +1,7 @@
 """GSM8K: grade-school word problems with one number as answer (Cobbe et al. 2021, arXiv:2110.14168).
 
-Row: {"question": "...", "answer": "worked steps with <<48/2=24>> marks ... #### 72"}. Official rule: the reference is what
-follows "#### ", commas removed.
+Row: {"question": "...", "answer": "worked steps with <<48/2=24>> marks ... #### 72"}. Official rule: the reference is
+what follows "#### ", commas removed.
 """
 
 from wattrack.errors import DatasetError

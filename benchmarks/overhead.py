@@ -1,0 +1,88 @@
+"""What measuring costs: the same generation bare, and inside the meter with journal and live line, alternating.
+
+Both sides run the same engine on the same requests in the same process; the measured side has every monitor open, the
+sampler at its default rate, codecarbon running, the journal written and the live line drawn, as in a job (MLflow is
+never called while a window is open). The ratio of each pair cancels slow drifts of a shared machine. Target: at most
+2 % slower.
+
+    python benchmarks/overhead.py [PAIRS] [MODEL]
+"""
+
+import io
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from wattrack import benchmark, config, places, wiring
+from wattrack.journal import Journal
+from wattrack.progress import JobProgress
+from wattrack.protocols import Engine
+from wattrack.schema import Request, Response
+from wattrack.tasks.task import Task
+
+QUESTIONS = 128
+
+
+def bare_s(engine: Engine, requests: list[Request]) -> float:
+    """Seconds of the generation alone."""
+    started = time.perf_counter()
+    for _ in engine.generate(requests):
+        pass
+    return time.perf_counter() - started
+
+
+def measured_s(engine: Engine, requests: list[Request], cfg: object, task: Task) -> float:
+    """Seconds of the generate window of a job."""
+    samples = {s.id: s for s in task.samples(QUESTIONS, 0)[0]}
+
+    def score(response: Response) -> float:
+        return task.score(samples[response.sample_id], response).value
+
+    carbon, meter = wiring.build_carbon(cfg), wiring.build_meter(cfg)  # type: ignore[arg-type]
+    carbon.open()
+    with tempfile.TemporaryDirectory() as folder, meter:
+        console = Console(file=io.StringIO(), force_terminal=True)
+        with (
+            Journal(Path(folder) / "r.jsonl") as journal,
+            JobProgress(console, "x", len(requests), score) as progress,
+        ):
+            benchmark.collect(engine, requests, meter, journal, progress)
+        window = meter.readings().window("generate")
+    carbon.close()
+    assert window is not None
+    return window.duration_s
+
+
+def main(pairs: int, model: str) -> None:
+    """Measure and print one table."""
+    config.register()
+    OmegaConf.register_new_resolver("wattrack_root", lambda: str(places.root()), replace=True)
+    with initialize_config_dir(str(places.conf_dir()), version_base="1.3"):
+        cfg = compose("config", overrides=[f"model={model}", "hardware=cpu"])
+    task, engine = wiring.build_task(cfg), wiring.build_engine(cfg)
+    samples, _ = task.samples(QUESTIONS, 0)
+    requests = task.requests(samples, 0, 1)
+    engine.load()
+    bare_s(engine, requests)
+    ratios = []
+    for pair in range(pairs):
+        # Who goes first alternates, so that a steady drift does not favour one side.
+        if pair % 2:
+            b, m = bare_s(engine, requests), measured_s(engine, requests, cfg, task)
+        else:
+            m, b = measured_s(engine, requests, cfg, task), bare_s(engine, requests)
+        ratios.append(m / b)
+        print(f"pair {pair}: bare {b:.3f} s, measured {m:.3f} s, ratio {m / b:.4f}")
+    low, high = statistics.quantiles(ratios, n=20)[0], statistics.quantiles(ratios, n=20)[-1]
+    print(f"{model}, {QUESTIONS} questions, {pairs} pairs: measured / bare")
+    print(f"median {statistics.median(ratios):.4f}, 5 to 95 % of the pairs {low:.4f} to {high:.4f}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20, sys.argv[2] if len(sys.argv) > 2 else "demo_m")

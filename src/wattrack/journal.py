@@ -1,0 +1,130 @@
+"""responses.jsonl: every response of a job, on disk as soon as it exists, one JSON object per line.
+
+Lines are ASCII (other characters escaped), so that no reader takes a Unicode line separator in an answer
+for the end of a line, and lone surrogates survive.
+"""
+
+import json
+import logging
+import types
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Self
+
+from wattrack.errors import DatasetError
+from wattrack.schema import Response
+
+log = logging.getLogger(__name__)
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "sample_id": (str,),
+    "repeat": (int,),
+    "text": (str,),
+    "finish_reason": (str,),
+    "input_tokens": (int,),
+    "output_tokens": (int,),
+    "token_times_s": (list,),
+    "latency_s": (int, float, type(None)),
+    "batch_size": (int,),
+    "error": (str, type(None)),
+    "prompt_text": (str,),
+    "started_unix_ms": (int,),
+}
+_REQUIRED = frozenset(field.name for field in fields(Response) if field.default is MISSING)
+
+
+def response_to_json(response: Response) -> str:
+    """One line of the journal, without its newline."""
+    return json.dumps({name: getattr(response, name) for name in _TYPES}, separators=(",", ":"))
+
+
+def response_from_json(line: str) -> Response:
+    """The response that `response_to_json` wrote; fields with defaults may be absent.
+
+    Raises:
+        DatasetError: not JSON, or not a response; says what is wrong.
+    """
+    try:
+        values = json.loads(line)
+    except ValueError as e:
+        raise DatasetError(f"not JSON: {e}") from e
+    if not isinstance(values, dict):
+        raise DatasetError(f"expected a JSON object, got {type(values).__name__}")
+    if missing := _REQUIRED - values.keys():
+        raise DatasetError(f"missing {', '.join(sorted(missing))}")
+    for name, value in values.items():
+        if name not in _TYPES:
+            raise DatasetError(f"unknown field {name}")
+        if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
+            raise DatasetError(f"{name} cannot be {value!r:.40}")
+    if values["finish_reason"] not in ("stop", "length", "error"):
+        raise DatasetError(f"finish_reason cannot be {values['finish_reason']!r:.40}")
+    times = values.pop("token_times_s", [])
+    if not all(isinstance(time, (int, float)) for time in times):
+        raise DatasetError("token_times_s must hold numbers")
+    return Response(**values, token_times_s=tuple(times))
+
+
+def read_journal(path: str | Path) -> list[Response]:
+    """All responses in the order they were written; a last line cut by a crash is dropped with a warning.
+
+    Raises:
+        DatasetError: the file cannot be read, or a complete line is damaged; names file and line.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as e:
+        raise DatasetError(f"{path}: cannot be read ({e.strerror})") from e
+    *lines, rest = data.split(b"\n")
+    if rest:
+        log.warning("%s: dropping its last line, which was cut off while being written", path)
+    responses = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            responses.append(response_from_json(line.decode("utf-8")))
+        except (DatasetError, UnicodeDecodeError) as e:
+            raise DatasetError(f"{path}:{number}: {e}") from e
+    return responses
+
+
+class Journal:
+    """Append-only writer. A line is with the operating system when `append` returns: it survives the process.
+
+    It is not fsynced, so a power failure may lose the last seconds.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Open for appending; a line cut by an earlier crash is removed first, to keep the next readable."""
+        self._path = Path(path)
+        _drop_partial_line(self._path)
+        self._file = self._path.open("ab")
+
+    def append(self, response: Response) -> None:
+        """Write one response."""
+        self._file.write(response_to_json(response).encode("ascii") + b"\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        """The journal itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def _drop_partial_line(path: Path) -> None:
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        log.warning("%s: removing its last line, which was cut off while being written", path)
+        with path.open("r+b") as file:
+            file.truncate(whole)

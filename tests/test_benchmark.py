@@ -1,0 +1,113 @@
+"""The measured loop with a replayed engine: order, completeness, journal, windows."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from wattrack.benchmark import collect, latency_probe, score_all, warm_up
+from wattrack.engines.replay import ReplayEngine
+from wattrack.errors import EngineError
+from wattrack.journal import Journal, read_journal
+from wattrack.schema import Generation, Request, Response, Sample, Score
+
+
+class Windows:
+    """Notes which windows were opened and closed."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    @contextmanager
+    def window(self, name: str) -> Iterator[None]:
+        self.seen.append(f"open {name}")
+        try:
+            yield
+        finally:
+            self.seen.append(f"close {name}")
+
+
+def request(sample_id: str) -> Request:
+    return Request(sample_id=sample_id, repeat=0, prompt="?", generation=Generation(max_new_tokens=99), seed=0)
+
+
+def response(sample_id: str, text: str = "#### 1") -> Response:
+    return Response(sample_id=sample_id, repeat=0, text=text, finish_reason="stop", input_tokens=3, output_tokens=2)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> ReplayEngine:
+    with Journal(tmp_path / "recorded.jsonl") as journal:
+        for name in "cab":  # an engine may answer in any order
+            journal.append(response(name))
+    replay = ReplayEngine(str(tmp_path / "recorded.jsonl"))
+    replay.load()
+    return replay
+
+
+def test_collect_returns_request_order_and_journals_everything(engine: ReplayEngine, tmp_path: Path) -> None:
+    meter, seen = Windows(), []
+    with Journal(tmp_path / "responses.jsonl") as journal:
+        found = collect(engine, [request(n) for n in "abc"], meter, journal, lambda r: seen.append(r.sample_id))
+    assert [r.sample_id for r in found] == ["a", "b", "c"]
+    assert meter.seen == ["open generate", "close generate"]
+    assert sorted(seen) == ["a", "b", "c"]
+    assert sorted(r.sample_id for r in read_journal(tmp_path / "responses.jsonl")) == ["a", "b", "c"]
+
+
+class Forgetful:
+    """Leaves out the last request."""
+
+    computed_tokens = 0
+
+    def check(self) -> None: ...
+    def load(self) -> dict[str, object]:
+        return {}
+
+    def facts(self) -> dict[str, object]:
+        return {}
+
+    def synchronize(self) -> None: ...
+    def close(self) -> None: ...
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        yield from (response(r.sample_id) for r in requests[:-1])
+
+
+def test_a_missing_answer_is_an_engine_error(tmp_path: Path) -> None:
+    with Journal(tmp_path / "r.jsonl") as journal, pytest.raises(EngineError, match="answered 1 of 2"):
+        collect(Forgetful(), [request("a"), request("b")], Windows(), journal, lambda r: None)
+    assert len(read_journal(tmp_path / "r.jsonl")) == 1  # what was finished is on disk
+
+
+def test_probe_asks_one_at_a_time_and_no_probe_opens_no_window(engine: ReplayEngine) -> None:
+    meter = Windows()
+    assert [r.sample_id for r in latency_probe(engine, [request("b"), request("a")], meter)] == ["b", "a"]
+    assert latency_probe(engine, [], meter) == []
+    assert meter.seen == ["open probe", "close probe"]
+
+
+def test_warm_up_is_short(engine: ReplayEngine) -> None:
+    lengths: list[int] = []
+
+    class Spy(Forgetful):
+        def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+            lengths.extend(r.generation.max_new_tokens for r in requests)
+            yield from ()
+
+    warm_up(Spy(), [request(n) for n in "abc"], Windows())
+    assert lengths == [8, 8]
+
+
+def test_score_all_keeps_order_and_fields() -> None:
+    samples = [Sample(id=n, question=f"{n}?", target="1", group="g") for n in "ab"]
+    records = score_all(
+        samples,
+        [response("b"), response("a", "")],
+        lambda s, r: Score(value=0.5, answer=r.text or None),
+        Windows(),
+    )
+    assert [(r.id, r.question, r.score, r.answer, r.group) for r in records] == [
+        ("b", "b?", 0.5, "#### 1", "g"),
+        ("a", "a?", 0.5, None, "g"),
+    ]

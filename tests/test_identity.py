@@ -1,0 +1,60 @@
+"""The run key moves with everything that can change an answer, and with nothing else."""
+
+import pytest
+
+from support import Compose
+from wattrack import wiring
+from wattrack.identity import canonical_json, flatten, run_key
+from wattrack.schema import DatasetFacts
+
+FACTS = DatasetFacts(
+    name="gsm8k",
+    protocol="gsm8k/base@1",
+    source="hub",
+    config=None,
+    split="test",
+    revision=None,
+    digest="d",
+    rows=3,
+)
+
+
+def key(composed: Compose, *overrides: str, revision: str | None = None, digest: str = "d") -> str:
+    cfg = composed("dataset=gsm8k", "model=qwen1_5b", *overrides)
+    facts = DatasetFacts(
+        name="gsm8k", protocol="gsm8k/base@1", source="elsewhere", config=None, split="test", revision=None,
+        digest=digest, rows=3,
+    )  # fmt: skip
+    return run_key(cfg, facts, wiring.build_task(cfg).prompt, revision)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["model=qwen7b", "preset=performance", "seed=1", "limit=5", "repeats=2", "hardware.device=cpu",
+     "hardware.threads=1", "dataset.protocol=chat", "dataset.protocols.base.max_new_tokens=9", "model.revision=abc"],
+)  # fmt: skip
+def test_it_moves(composed: Compose, override: str) -> None:
+    assert key(composed, override) != key(composed)
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["name=other", "tracking.experiment=other", "probe_questions=3", "hardware.hourly_usd=2", "dataset.data_dir=/tmp",
+     "hardware.name=mine"],
+)  # fmt: skip
+def test_it_stays(composed: Compose, override: str) -> None:
+    assert key(composed, override) == key(composed)
+
+
+def test_rows_and_resolved_revision_count(composed: Compose) -> None:
+    assert key(composed, digest="e") != key(composed)
+    assert key(composed, revision="abc") == key(composed, "model.revision=main", revision="abc")
+    assert key(composed, revision="abc") != key(composed)
+
+
+def test_canonical_json_ignores_order() -> None:
+    assert canonical_json({"b": 1, "a": [1, {"d": 2, "c": 3}]}) == '{"a":[1,{"c":3,"d":2}],"b":1}'
+
+
+def test_flatten() -> None:
+    assert flatten({"a": {"b": 1, "c": {"d": None}}, "e": [1]}) == {"a/b": 1, "a/c/d": None, "e": [1]}

@@ -1,0 +1,159 @@
+"""Records and readings to metrics: values against hand arithmetic, absence where nothing was measured."""
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wattrack.metrics import METRICS, unknown_metrics
+from wattrack.schema import CarbonReading, Energy, Readings, Record, Response, Window
+from wattrack.summary import Prices, latency, quality, running, summarize
+
+
+def record(index: int, **changes: object) -> Record:
+    base = Record(
+        id=f"q{index}", repeat=0, question="?", output="#### 1", target="1", answer="1", score=1.0,
+        metrics={"exact_match_strict": 1.0, "exact_match_flexible": 1.0}, explanation="", group=None,
+        finish_reason="stop", error=None, input_tokens=10, output_tokens=5, latency_s=2.0, ttft_s=0.5,
+        batch_size=2, prompt_text="", started_unix_ms=1000,
+    )  # fmt: skip
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def window(name: str, seconds: float, **energy: Energy) -> Window:
+    return Window(
+        name=name,
+        start_s=0.0,
+        end_s=seconds,
+        start_unix_ms=0,
+        energy=energy,
+        peaks={"memory/rss_peak_gib": 2.0},
+    )
+
+
+def readings(*windows: Window, carbon: CarbonReading | None = None) -> Readings:
+    return Readings(windows=windows, samples=(), carbon=carbon, unavailable={})
+
+
+NO_SENSOR = Energy(joules=None, source="unavailable", detail="no GPU")
+CARBON = CarbonReading(
+    energy_wh=0.5, cpu_wh=0.3, ram_wh=0.2, gpu_wh=None, duration_s=10, cpu_source="modelled",
+    gpu_source="unavailable", detail="CPU load model", co2e_g=None,
+)  # fmt: skip
+
+RIGHT, WRONG = (
+    record(0),
+    record(1, score=0.0, metrics={"exact_match_strict": 0.0, "exact_match_flexible": 1.0}),
+)
+FAILED = record(
+    2, score=0.0, answer=None, output="", error="too long", finish_reason="error", latency_s=None, ttft_s=None,
+    input_tokens=0, output_tokens=0, metrics={"exact_match_strict": 0.0, "exact_match_flexible": 0.0},
+)  # fmt: skip
+CUT = record(3, score=0.0, answer=None, output=" ", finish_reason="length", metrics={"exact_match_strict": 0.0})
+
+
+def test_every_key_is_a_metric_also_when_everything_is_measured() -> None:
+    gpu = Energy(joules=7200.0, source="measured")
+    full = summarize(
+        [RIGHT, WRONG, FAILED, CUT],
+        [Response(sample_id="q0", repeat=0, text="1", finish_reason="stop", input_tokens=1, output_tokens=3,
+                  token_times_s=(0.1, 0.2, 0.3))],
+        readings(window("load", 1.0), window("generate", 10.0, gpu=gpu, cpu=gpu), carbon=CARBON),
+        {"tokens/computed": 50.0, "time/total_s": 36.0},
+        Prices(hourly_usd=2.0),
+    )  # fmt: skip
+    assert not unknown_metrics(set(full))
+    assert full["energy/gpu_wh"] == 2.0
+    assert full["energy/measured_wh"] == 4.0  # gpu + cpu; codecarbon's modelled half watt-hour is not in it
+    assert full["energy/modelled_wh"] == 0.5
+    assert full["energy/j_per_correct"] == 14400.0
+    assert full["energy/j_per_output_token"] == 14400.0 / 15
+    assert full["throughput/output_tokens_per_s"] == 1.5
+    assert full["cost/usd"] == pytest.approx(0.02)
+    assert full["cost/usd_per_1k_correct"] == pytest.approx(20.0)
+
+
+def test_failures_count_as_wrong_and_are_also_shown() -> None:
+    found = quality([RIGHT, WRONG, FAILED, CUT])
+    assert found["quality/score"] == 0.25
+    assert found["quality/n"] == 4
+    assert found["quality/error_rate"] == 0.25
+    assert found["quality/truncated_rate"] == pytest.approx(1 / 3)
+    assert found["quality/extraction_failure_rate"] == pytest.approx(1 / 3)
+    assert found["quality/empty_rate"] == pytest.approx(1 / 3)
+    assert found["quality/exact_match_flexible"] == 0.5
+
+
+def test_repeats_are_averaged_inside_a_question_first() -> None:
+    twice = [record(0, repeat=0), record(0, repeat=1, score=0.0), record(1)]
+    found = quality(twice)
+    assert found["quality/score"] == 0.75
+    single = quality([record(0, score=0.5), record(1)])
+    assert found["quality/score_ci_low"] == single["quality/score_ci_low"]
+
+
+def test_nothing_measured_is_absent_not_zero() -> None:
+    found = summarize([RIGHT], [], readings(window("generate", 2.0, gpu=NO_SENSOR)), {}, Prices())
+    for name in (
+        "energy/measured_wh",
+        "energy/j_per_correct",
+        "energy/codecarbon_wh",
+        "carbon/co2e_g",
+        "cost/usd",
+    ):
+        assert found[name] is None
+    assert found["latency/ttft_s_p50"] is None
+    assert found["latency/probe_n"] is None
+
+
+def test_no_correct_answer_has_no_energy_per_correct_answer() -> None:
+    gpu = Energy(joules=10.0, source="sampled")
+    found = summarize([WRONG], [], readings(window("generate", 2.0, gpu=gpu)), {}, Prices())
+    assert found["energy/j_per_correct"] is None
+    assert found["energy/measured_wh"] is not None
+
+
+def test_latency_definitions() -> None:
+    times = [(0.5, 0.6, 0.8), (0.4,)]
+    probe = [
+        Response(sample_id=str(i), repeat=0, text="", finish_reason="stop", input_tokens=1, output_tokens=len(t),
+                 token_times_s=t)
+        for i, t in enumerate(times)
+    ]  # fmt: skip
+    found = latency(probe)
+    assert found["latency/ttft_s_p50"] == pytest.approx(0.45)
+    assert found["latency/itl_s_p50"] == pytest.approx(0.15)  # gaps 0.1 and 0.2, first token excluded
+    assert found["latency/tpot_s_mean"] == pytest.approx(0.15)
+    assert found["latency/e2e_s_p50"] == pytest.approx(0.6)
+    assert found["latency/ttft_s_p99"] is None
+
+
+def test_running_score_has_one_point_per_batch_in_time_order() -> None:
+    rows = [
+        record(0, started_unix_ms=5000),
+        record(1, started_unix_ms=1000, score=0.0),
+        record(2, started_unix_ms=1000),
+    ]
+    assert running(rows, [(3, 9000, 7200.0)]) == (
+        ("running/score", 2, 3000, 0.5),
+        ("running/score", 3, 7000, pytest.approx(2 / 3)),
+        ("running/energy_wh", 3, 9000, 2.0),
+    )
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_score_is_inside_its_interval(scores: list[float]) -> None:
+    found = quality([record(i, score=s) for i, s in enumerate(scores)])
+    low, score, high = (found[f"quality/score{p}"] for p in ("_ci_low", "", "_ci_high"))
+    assert low is not None and score is not None and high is not None
+    assert 0 <= low <= score <= high <= 1
+    assert score == pytest.approx(math.fsum(scores) / len(scores))
+
+
+def test_metric_names_carry_their_units() -> None:
+    suffixes = {"s": "_s", "Wh": "_wh", "GiB": "_gib", "USD": "usd", "g": "_g", "tokens/s": "tokens_per_s"}
+    for name, metric in METRICS.items():
+        if metric.unit in suffixes:
+            assert suffixes[metric.unit].strip("_") in name, name
