@@ -1,0 +1,307 @@
+"""Energy, power, memory and load of NVIDIA GPUs, through NVML.
+
+Covers: whole boards (chip and memory) of the GPUs named by CUDA_VISIBLE_DEVICES, every process on them.
+Energy from the board's counter where it exists (Volta and later), else from integrated power samples.
+Does not cover: one process's share, the rest of the machine, or power of a MIG slice: then the figure is
+the whole parent GPU's and the fact `gpu.scope` says `parent_gpu`. Utilisation is the share of time with
+any kernel running, not how busy the chip was.
+Resolution: the counter ticks about every `TICK_S` and the sensor is good to +-5 %, so a window has an
+error bound of P x tick + 5 % E, written into its detail; GPU windows below `SHORT_WINDOW_S` are labelled.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from wattrack.errors import MonitorError
+from wattrack.monitors.gpu_energy import Counter, Mark, over_window, total
+from wattrack.monitors.visible import Chosen, Gpu, resolve
+from wattrack.schema import Energy
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_GIB = 2**30
+_THROTTLES = {
+    0x8: "hardware slowdown",
+    0x20: "software thermal",
+    0x40: "hardware thermal",
+    0x80: "power brake",
+}
+
+
+class _Device:
+    """One physical GPU in scope, with the slices of it that are in scope."""
+
+    def __init__(self, index: int, handle: Any, memory_handles: list[Any]) -> None:
+        self.index = index
+        self.handle = handle
+        self.memory_handles = memory_handles
+        self.counter = Counter()
+        self.memory_peak_bytes = 0
+        self.throttle_mask = 0
+        self.unsupported: set[str] = set()
+        """Readings that this device said it does not have; not asked again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Edge:
+    marks: Mapping[int, Mark]
+
+
+class NvmlMonitor:
+    """NVML over the GPUs in `visible_devices`, a value of CUDA_VISIBLE_DEVICES; None = the environment's."""
+
+    name = "nvml"
+
+    def __init__(self, visible_devices: str | None = None) -> None:
+        self._visible = visible_devices
+        self._nvml: Any = None
+        self._devices: list[_Device] = []
+        self._parent_scope = False
+        self._others = 0
+
+    def open(self) -> None:
+        """Start NVML and find the GPUs in scope."""
+        nvml = self._nvml = _start()
+        try:
+            chosen = _chosen(nvml, self._visible)
+            if not chosen:
+                raise MonitorError("no GPU in scope (CUDA_VISIBLE_DEVICES hides all of them, or names none that exist)")
+            for index in dict.fromkeys(c.index for c in chosen):
+                self._devices.append(_device(nvml, index, [c for c in chosen if c.index == index]))
+            self._parent_scope = any(_slices(nvml, d.handle) for d in self._devices)
+        except nvml.NVMLError as e:
+            self.close()
+            raise MonitorError(f"NVML found the driver but not its GPUs: {e}") from e
+        except MonitorError:
+            self.close()
+            raise
+        for device in self._devices:
+            self._energy(device)
+            self._others += self._other_processes(device)
+
+    def begin(self) -> object:
+        """Counters and power now; starts new memory peaks."""
+        for device in self._devices:
+            device.memory_peak_bytes = device.throttle_mask = 0
+        edge = _Edge(marks={d.index: self._energy(d) for d in self._devices})
+        for device in self._devices:
+            self._memory(device)
+        return edge
+
+    def end(self, state: object) -> tuple[Mapping[str, Energy], Mapping[str, float]]:
+        """GPU energy, and the sum over GPUs of the highest memory use seen since `state`."""
+        assert isinstance(state, _Edge)
+        parts = {d.index: over_window(state.marks[d.index], self._energy(d)) for d in self._devices}
+        for device in self._devices:
+            self._memory(device)
+        energy = total(parts, self._notes())
+        peaks = [d.memory_peak_bytes for d in self._devices]
+        return {"gpu": energy}, ({"memory/vram_peak_gib": sum(peaks) / _GIB} if all(peaks) else {})
+
+    def sample(self) -> Mapping[str, float]:
+        """Power, memory, load, temperature and clock of every GPU in scope."""
+        values: dict[str, float] = {}
+        for device in self._devices:
+            watts = self._energy(device).watts
+            readings = {
+                "power_usage_watts": watts,
+                **self._memory(device),
+                "utilization_percentage": self._utilisation(device),
+                "temperature_celsius": self._temperature(device),
+                "sm_clock_mhz": self._clock(device),
+            }
+            self._throttling(device)
+            values |= {f"system/gpu_{device.index}_{k}": v for k, v in readings.items() if v is not None}
+        return values
+
+    def joules_since(self, state: object) -> float | None:
+        """GPU energy since `state`, from the latest readings."""
+        assert isinstance(state, _Edge)
+        shares = {d.index: over_window(state.marks[d.index], d.counter.mark) for d in self._devices}
+        return total(shares, "").joules
+
+    def facts(self) -> Mapping[str, str]:
+        """Names, driver, limits and the method in use."""
+        if not self._devices:
+            return {}
+        nvml, devices = self._nvml, self._devices
+        names = [_text(_read(nvml, nvml.nvmlDeviceGetName, d.handle)) for d in devices]
+        limits = [_read(nvml, nvml.nvmlDeviceGetEnforcedPowerLimit, d.handle) for d in devices]
+        driver = _read(nvml, nvml.nvmlSystemGetDriverVersion)
+        cuda = _read(nvml, nvml.nvmlSystemGetCudaDriverVersion)
+        if len(set(names)) > 1 and os.environ.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID":
+            log.warning("GPU models differ and CUDA_DEVICE_ORDER is not PCI_BUS_ID: CUDA may number them otherwise")
+        counters = all(d.counter.mark.millijoules is not None for d in devices)
+        facts = {
+            "gpu.name": ", ".join(n for n in dict.fromkeys(names) if n),
+            "gpu.count": str(len(devices)),
+            "gpu.indices": ",".join(str(d.index) for d in devices),
+            "gpu.other_processes_at_start": str(self._others or ""),
+            "gpu.scope": "parent_gpu" if self._parent_scope else "gpu",
+            "gpu.method": "counter" if counters else "power",
+            "gpu.power_limit_w": ", ".join(f"{mw / 1000:g}" for mw in dict.fromkeys(limits) if mw),
+            "gpu.driver": _text(driver),
+            "gpu.cuda_driver": f"{cuda // 1000}.{cuda % 1000 // 10}" if cuda is not None else "",
+        }
+        return {key: value for key, value in facts.items() if value}
+
+    def close(self) -> None:
+        """Release NVML."""
+        nvml, self._nvml, self._devices = self._nvml, None, []
+        if nvml is not None:
+            _read(nvml, nvml.nvmlShutdown)
+
+    def _get(self, device: _Device, what: str, call: Callable[..., T], *arguments: object) -> T | None:
+        """One reading, or None. "Not supported" is remembered; others are tried again."""
+        if what in device.unsupported:
+            return None
+        try:
+            return call(*arguments)
+        except self._nvml.NVMLError as e:
+            device.counter.reasons[what] = f"{what}: {e}"
+            if e.value in (self._nvml.NVML_ERROR_NOT_SUPPORTED, self._nvml.NVML_ERROR_FUNCTION_NOT_FOUND):
+                device.unsupported.add(what)
+            return None
+
+    def _energy(self, device: _Device) -> Mark:
+        watts = self._watts(device)
+        counter = self._nvml.nvmlDeviceGetTotalEnergyConsumption
+        millijoules: int | None = self._get(device, "energy counter", counter, device.handle)
+        return device.counter.add(time.perf_counter(), millijoules, watts)
+
+    def _watts(self, device: _Device) -> float | None:
+        nvml = self._nvml
+        milliwatts = self._get(device, "instant power", _instant_milliwatts, nvml, device.handle)
+        if milliwatts is None:
+            milliwatts = self._get(device, "power", nvml.nvmlDeviceGetPowerUsage, device.handle)
+        return None if milliwatts is None else milliwatts / 1000.0
+
+    def _memory(self, device: _Device) -> dict[str, float | None]:
+        nvml, used, size = self._nvml, 0, 0
+        for handle in device.memory_handles:
+            call = nvml.nvmlDeviceGetMemoryInfo
+            info = self._get(device, "memory v2", call, handle, nvml.nvmlMemory_v2)
+            info = info or self._get(device, "memory", call, handle)
+            if info is None:
+                return {}
+            used, size = used + int(info.used), size + int(info.total)
+        device.memory_peak_bytes = max(device.memory_peak_bytes, used)
+        percent = 100.0 * used / size if size else None
+        return {"memory_usage_megabytes": used / 1e6, "memory_usage_percentage": percent}
+
+    def _utilisation(self, device: _Device) -> float | None:
+        rates = self._get(device, "utilisation", self._nvml.nvmlDeviceGetUtilizationRates, device.handle)
+        return None if rates is None else float(rates.gpu)
+
+    def _temperature(self, device: _Device) -> float | None:
+        nvml, sensor = self._nvml, self._nvml.NVML_TEMPERATURE_GPU
+        celsius = self._get(device, "temperature", nvml.nvmlDeviceGetTemperatureV, device.handle, sensor)
+        if celsius is None:
+            celsius = self._get(device, "old temperature", nvml.nvmlDeviceGetTemperature, device.handle, sensor)
+        return None if celsius is None else float(celsius)
+
+    def _clock(self, device: _Device) -> float | None:
+        nvml = self._nvml
+        mhz = self._get(device, "clock", nvml.nvmlDeviceGetClockInfo, device.handle, nvml.NVML_CLOCK_SM)
+        return None if mhz is None else float(mhz)
+
+    def _throttling(self, device: _Device) -> None:
+        call = self._nvml.nvmlDeviceGetCurrentClocksEventReasons
+        device.throttle_mask |= int(self._get(device, "throttling", call, device.handle) or 0)
+
+    def _other_processes(self, device: _Device) -> int:
+        """Compute processes of others. In a container ours has a foreign number and counts if it runs already."""
+        call = self._nvml.nvmlDeviceGetComputeRunningProcesses
+        return sum(p.pid != os.getpid() for p in self._get(device, "processes", call, device.handle) or ())
+
+    def _notes(self) -> str:
+        """What people should know about the window besides the number."""
+        mask = 0
+        for device in self._devices:
+            mask |= device.throttle_mask
+        notes = ["whole parent GPU of a MIG slice"] if self._parent_scope else []
+        if self._others:
+            notes.append(f"{self._others} other process(es) on these GPUs at the start")
+        if seen := [text for bit, text in _THROTTLES.items() if mask & bit]:
+            notes.append(f"throttled: {', '.join(seen)}")
+        return "; ".join(notes)
+
+
+def gpu_indices(visible_devices: str | None = None) -> list[int]:
+    """NVML indices of the GPUs in scope; empty where there is no driver, no GPU or none visible."""
+    try:
+        nvml = _start()
+    except MonitorError:
+        return []
+    try:
+        return sorted({c.index for c in _chosen(nvml, visible_devices)})
+    except nvml.NVMLError as e:
+        log.debug("GPUs cannot be listed: %s", e)
+        return []
+    finally:
+        _read(nvml, nvml.nvmlShutdown)
+
+
+def _start() -> Any:
+    try:
+        import pynvml
+    except ImportError as e:
+        raise MonitorError(f"pynvml cannot be imported: {e}; pip install nvidia-ml-py") from e
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as e:
+        raise MonitorError(f"NVML does not start: {e} (no NVIDIA GPU here, or its driver is not visible)") from e
+    return pynvml
+
+
+def _chosen(nvml: Any, visible: str | None) -> tuple[Chosen, ...]:
+    if visible is None:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = []
+    for index in range(nvml.nvmlDeviceGetCount()):
+        handle = nvml.nvmlDeviceGetHandleByIndex(index)
+        uuids = tuple(_text(nvml.nvmlDeviceGetUUID(h)) for h in _slices(nvml, handle))
+        gpus.append(Gpu(index=index, uuid=_text(nvml.nvmlDeviceGetUUID(handle)), migs=uuids))
+    return resolve(visible, gpus)
+
+
+def _slices(nvml: Any, handle: Any) -> list[Any]:
+    """Handles of a GPU's MIG slices; empty when it is not partitioned."""
+    count: int = _read(nvml, nvml.nvmlDeviceGetMaxMigDeviceCount, handle) or 0
+    found = [_read(nvml, nvml.nvmlDeviceGetMigDeviceHandleByIndex, handle, i) for i in range(count)]
+    return [h for h in found if h is not None]
+
+
+def _device(nvml: Any, index: int, chosen: list[Chosen]) -> _Device:
+    handle = nvml.nvmlDeviceGetHandleByIndex(index)
+    wanted = {c.mig for c in chosen}
+    slices = [h for h in _slices(nvml, handle) if _text(nvml.nvmlDeviceGetUUID(h)) in wanted]
+    return _Device(index, handle, slices or [handle])
+
+
+def _instant_milliwatts(nvml: Any, handle: Any) -> int:
+    """Power of this moment; the plain call gives a one-second mean on Ampere and later."""
+    wanted = (nvml.NVML_FI_DEV_POWER_INSTANT, nvml.NVML_POWER_SCOPE_GPU)
+    field = nvml.nvmlDeviceGetFieldValues(handle, [wanted])[0]
+    if field.nvmlReturn != nvml.NVML_SUCCESS:
+        raise nvml.NVMLError(field.nvmlReturn)
+    return int(field.value.uiVal)
+
+
+def _read(nvml: Any, call: Callable[..., T], *arguments: object) -> T | None:
+    """A fact that may be missing."""
+    try:
+        return call(*arguments)
+    except nvml.NVMLError as e:
+        log.debug("NVML: %s", e)
+        return None
+
+
+def _text(value: Any) -> str:
+    """Old bindings give bytes."""
+    return value.decode() if isinstance(value, bytes) else str(value or "")

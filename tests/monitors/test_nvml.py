@@ -1,0 +1,268 @@
+"""The real NvmlMonitor over a scripted NVML, and the mapping of CUDA_VISIBLE_DEVICES."""
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from monitors.fake_nvml import LOST, NO_PERMISSION, NOT_SUPPORTED, Clock, FakeGpu, build, scripted, steady
+from wattrack.errors import MonitorError
+from wattrack.monitors.nvml import NvmlMonitor, gpu_indices
+from wattrack.monitors.visible import Chosen, Gpu, resolve
+from wattrack.schema import Energy
+
+Install = Callable[..., NvmlMonitor]
+
+A, B = (
+    Gpu(index=0, uuid="GPU-aaaa1111-22"),
+    Gpu(index=1, uuid="GPU-aabb3333-44", migs=("MIG-cc55", "MIG-dd66")),
+)
+
+
+@pytest.mark.parametrize(
+    ("visible", "expected"),
+    [
+        (None, (Chosen(index=0), Chosen(index=1))),
+        ("", ()),
+        ("-1", ()),
+        ("0", (Chosen(index=0),)),
+        ("1,0", (Chosen(index=1), Chosen(index=0))),
+        ("0,0", (Chosen(index=0),)),
+        ("0,9,1", (Chosen(index=0),)),
+        ("GPU-aabb3333-44", (Chosen(index=1),)),
+        ("GPU-aabb", (Chosen(index=1),)),
+        ("GPU-aa", ()),
+        ("MIG-dd66", (Chosen(index=1, mig="MIG-dd66"),)),
+        ("MIG-GPU-aabb3333-44/1/0", (Chosen(index=1, mig="MIG-GPU-aabb3333-44/1/0"),)),
+        ("MIG-", ()),
+        ("NoDevFiles", ()),
+    ],
+)
+def test_visible_devices_name_the_gpus_that_cuda_would_show(visible: str | None, expected: tuple[Chosen, ...]) -> None:
+    assert resolve(visible, [A, B]) == expected
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The monitor's clock, moved by hand."""
+    clock = Clock()
+    monkeypatch.setattr("wattrack.monitors.nvml.time", clock)
+    return clock
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Iterator[Install]:
+    """Install a fake NVML with these GPUs and open a monitor on it."""
+    opened: list[NvmlMonitor] = []
+
+    def install(*gpus: FakeGpu, visible: str | None = None, init_error: int | None = None) -> NvmlMonitor:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        monkeypatch.setitem(sys.modules, "pynvml", build(list(gpus), init_error))
+        monitor = NvmlMonitor(visible)
+        monitor.open()
+        opened.append(monitor)
+        return monitor
+
+    yield install
+    for monitor in opened:
+        monitor.close()
+
+
+def measure(monitor: NvmlMonitor, clock: Clock, steps: Sequence[float] = (1.0,) * 6) -> Energy:
+    """A window with a sample after every step."""
+    state = monitor.begin()
+    for step in steps:
+        clock.now_s += step
+        monitor.sample()
+    return monitor.end(state)[0]["gpu"]
+
+
+def test_the_counter_difference_is_exact(fake: Install, clock: Clock) -> None:
+    energy = measure(fake(FakeGpu(counter_mj=scripted(1_000, 1_000, 501_000))), clock, ())
+    assert (energy.joules, energy.source) == (500.0, "measured")
+
+
+def test_constant_power_gives_the_same_joules_from_counter_and_samples(fake: Install, clock: Clock) -> None:
+    steps = (0.2, 0.2, 0.7, 2.9, 1.0, 0.0)
+    counted = measure(fake(FakeGpu(counter_mj=clock.counter(100.0))), clock, steps)
+    sampled = measure(fake(FakeGpu()), clock, steps)
+    assert (counted.joules, counted.source) == (pytest.approx(500.0), "measured")
+    assert (sampled.joules, sampled.source) == (pytest.approx(500.0), "sampled")
+    assert "integrated power +0.0%" in counted.detail and "shorter" not in counted.detail
+    assert "power integrated over" in sampled.detail
+
+
+def test_two_gpus_add_up_and_the_label_says_how(fake: Install, clock: Clock) -> None:
+    gpus = FakeGpu(counter_mj=clock.counter(300.0)), FakeGpu(uuid="GPU-b", power_w=steady(50.0))
+    energy = measure(fake(*gpus), clock)
+    assert (energy.joules, energy.source) == (pytest.approx(2100.0), "sampled")
+    assert "2 GPU(s)" in energy.detail and "counter" in energy.detail
+
+
+@pytest.mark.parametrize(("length_s", "label"), [(0.05, "tick: not usable"), (2.0, "indicative only")])
+def test_a_short_window_is_labelled(fake: Install, clock: Clock, length_s: float, label: str) -> None:
+    energy = measure(fake(FakeGpu(counter_mj=clock.counter(300.0))), clock, (length_s,))
+    assert energy.joules == pytest.approx(300.0 * length_s) and label in energy.detail
+
+
+def test_counter_and_power_that_disagree_are_both_shown(fake: Install, clock: Clock) -> None:
+    gpu = FakeGpu(counter_mj=clock.counter(100.0), power_w=steady(175.0))
+    energy = measure(fake(gpu), clock, (1.0,) * 12)
+    assert energy.joules == pytest.approx(1200.0)
+    assert "integrated power +75.0% (the two disagree)" in energy.detail
+
+
+def test_a_counter_that_goes_back_invalidates_only_its_window(fake: Install, clock: Clock) -> None:
+    monitor = fake(FakeGpu(counter_mj=scripted(900_000, 900_000, 100, 200, 5_200)))
+    broken = measure(monitor, clock, ())
+    assert (broken.joules, broken.source) == (None, "unavailable")
+    assert "backwards" in broken.detail
+    assert measure(monitor, clock, ()).joules == pytest.approx(5.0)
+
+
+def test_a_counter_reset_between_two_samples_is_noticed(fake: Install, clock: Clock) -> None:
+    monitor = fake(FakeGpu(counter_mj=scripted(1_000, 1_000, 500, 9_000, 9_000)))
+    assert "backwards" in measure(monitor, clock, (1.0, 1.0)).detail
+
+
+def test_a_stuck_counter_falls_back_to_power(fake: Install, clock: Clock) -> None:
+    energy = measure(fake(FakeGpu(counter_mj=scripted(7_000))), clock)
+    assert (energy.joules, energy.source) == (pytest.approx(600.0), "sampled")
+    assert "did not move" in energy.detail
+
+
+def test_a_stuck_counter_without_power_is_unavailable(fake: Install, clock: Clock) -> None:
+    gpu = FakeGpu(counter_mj=scripted(7_000), fail={"power": NOT_SUPPORTED, "instant": NOT_SUPPORTED})
+    energy = measure(fake(gpu), clock)
+    assert energy.joules is None and "did not move in 6.000 s" in energy.detail
+
+
+def test_power_with_a_hole_is_unavailable(fake: Install, clock: Clock) -> None:
+    assert measure(fake(FakeGpu()), clock, (1.0, 4.0, 1.0)).joules is None
+
+
+def test_nothing_readable_is_unavailable_and_never_zero(fake: Install, clock: Clock) -> None:
+    denied = {"energy": NO_PERMISSION, "power": NO_PERMISSION, "instant": NOT_SUPPORTED}
+    energy = measure(fake(FakeGpu(fail=denied)), clock)
+    assert (energy.joules, energy.source) == (None, "unavailable")
+    assert "Insufficient Permissions" in energy.detail
+
+
+def test_a_gpu_lost_inside_a_window_makes_it_unavailable(fake: Install, clock: Clock) -> None:
+    gpu, other = (
+        FakeGpu(counter_mj=clock.counter(100.0)),
+        FakeGpu(uuid="GPU-b", counter_mj=clock.counter(50.0)),
+    )
+    monitor = fake(gpu, other)
+    state = monitor.begin()
+    clock.now_s += 1.0
+    gpu.fail["*"] = LOST
+    assert not any(k.startswith("system/gpu_0") for k in monitor.sample())
+    assert monitor.sample()["system/gpu_1_power_usage_watts"] == 100.0
+    energy = monitor.end(state)[0]["gpu"]
+    assert energy.joules is None
+    assert "GPU 0" in energy.detail and "lost" in energy.detail
+    assert monitor.joules_since(state) is None
+
+
+def test_each_reading_is_absent_on_its_own(fake: Install, clock: Clock) -> None:
+    monitor = fake(FakeGpu(fail={"utilisation": NOT_SUPPORTED, "temperature": NOT_SUPPORTED, "instant": NOT_SUPPORTED}))
+    assert monitor.sample() == {
+        "system/gpu_0_power_usage_watts": 100.0,
+        "system/gpu_0_memory_usage_megabytes": 2 * 2**30 / 1e6,
+        "system/gpu_0_memory_usage_percentage": 25.0,
+        "system/gpu_0_temperature_celsius": 60.0,
+        "system/gpu_0_sm_clock_mhz": 1980.0,
+    }
+
+
+def test_peak_memory_is_the_highest_sampled_and_starts_anew_per_window(fake: Install, clock: Clock) -> None:
+    gpu = FakeGpu(counter_mj=clock.counter(100.0), fail={"memory v2": NOT_SUPPORTED})
+    monitor = fake(gpu)
+    state = monitor.begin()
+    gpu.used_bytes = 5 * 2**30
+    monitor.sample()
+    gpu.used_bytes = 3 * 2**30
+    assert monitor.end(state)[1] == {"memory/vram_peak_gib": 5.0}
+    assert monitor.end(monitor.begin())[1] == {"memory/vram_peak_gib": 3.0}
+
+
+def test_unreadable_memory_has_no_peak(fake: Install, clock: Clock) -> None:
+    monitor = fake(FakeGpu(fail={"memory": NOT_SUPPORTED, "memory v2": NOT_SUPPORTED}))
+    assert monitor.end(monitor.begin())[1] == {}
+
+
+def test_a_mig_slice_measures_its_parent_and_says_so(fake: Install, clock: Clock) -> None:
+    slices = [FakeGpu(uuid="MIG-11", used_bytes=2**30), FakeGpu(uuid="MIG-22", used_bytes=3 * 2**30)]
+    parent = FakeGpu(counter_mj=scripted(0, 0, 9_000), used_bytes=7 * 2**30, migs=slices)
+    monitor = fake(parent, visible="MIG-22")
+    state = monitor.begin()
+    parts, peaks = monitor.end(state)
+    assert parts["gpu"].joules == pytest.approx(9.0) and "parent GPU" in parts["gpu"].detail
+    assert peaks == {"memory/vram_peak_gib": 3.0}
+    assert monitor.facts()["gpu.scope"] == "parent_gpu"
+
+
+def test_what_disturbs_a_window_is_written_beside_the_number(fake: Install, clock: Clock) -> None:
+    gpu = FakeGpu(counter_mj=clock.counter(100.0), throttle=0x40, pids=[os.getpid(), 1])
+    monitor = fake(gpu)
+    detail = measure(monitor, clock).detail
+    assert "throttled: hardware thermal" in detail
+    assert "1 other process(es) on these GPUs at the start" in detail
+    assert monitor.facts()["gpu.other_processes_at_start"] == "1"
+
+
+def test_the_running_energy_grows_with_samples_only(fake: Install, clock: Clock) -> None:
+    monitor = fake(FakeGpu(counter_mj=scripted(0, 0, 4_000, 9_000)))
+    state = monitor.begin()
+    assert monitor.joules_since(state) is None
+    clock.now_s += 1.0
+    monitor.sample()
+    assert monitor.joules_since(state) == pytest.approx(4.0)
+    assert monitor.joules_since(state) == pytest.approx(4.0)
+
+
+def test_refusals_say_why(fake: Install, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(MonitorError, match="NVML does not start"):
+        fake(FakeGpu(), init_error=12)
+    with pytest.raises(MonitorError, match="no GPU in scope"):
+        fake(FakeGpu(), visible="")
+    assert sys.modules["pynvml"].running == 0
+    with pytest.raises(MonitorError, match="GPU is lost"):
+        fake(FakeGpu(fail={"uuid": LOST}))
+    with caplog.at_level(logging.WARNING):
+        fake(FakeGpu(), FakeGpu(uuid="GPU-b", name="Fake T4")).facts()
+    assert "CUDA may number them otherwise" in caplog.text
+
+
+def test_facts_name_the_hardware(fake: Install, clock: Clock) -> None:
+    assert fake(FakeGpu(counter_mj=clock.counter(1.0))).facts() == {
+        "gpu.name": "Fake H100",
+        "gpu.count": "1",
+        "gpu.indices": "0",
+        "gpu.scope": "gpu",
+        "gpu.method": "counter",
+        "gpu.power_limit_w": "700",
+        "gpu.driver": "580.65",
+        "gpu.cuda_driver": "13.2",
+    }
+
+
+def test_gpu_indices_follow_the_environment(fake: Install, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake(FakeGpu(uuid="GPU-a"), FakeGpu(uuid="GPU-b"))
+    assert gpu_indices() == [0, 1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
+    assert gpu_indices() == [1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpu_indices() == []
+
+
+def test_the_fake_stands_for_names_that_the_real_library_has() -> None:
+    real = importlib.import_module("pynvml")
+    wanted = [name for name in vars(build([FakeGpu()])) if name.lower().startswith("nvml")]
+    assert len(wanted) > 20
+    assert [name for name in wanted if name not in vars(real)] == []
+    assert (real.NVML_ERROR_NOT_SUPPORTED, real.NVML_FI_DEV_POWER_INSTANT) == (NOT_SUPPORTED, 186)
