@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wattrack.metrics import METRICS, unknown_metrics
-from wattrack.schema import CarbonReading, Energy, Readings, Record, Response, Window
-from wattrack.summary import Prices, latency, quality, running, summarize
+from wattrack.schema import CarbonReading, Energy, Readings, Record, Response, SystemSample, Window
+from wattrack.summary import Prices, latency, loads, quality, running, summarize, without_gpu
 
 
 def record(index: int, **changes: object) -> Record:
@@ -108,6 +108,16 @@ def test_nothing_measured_is_absent_not_zero() -> None:
     assert found["latency/probe_n"] is None
 
 
+def test_a_gpu_that_stood_by_is_not_billed() -> None:
+    gpu = Energy(joules=3600.0, source="measured")
+    carbon = replace(CARBON, gpu_wh=0.2, energy_wh=0.7, gpu_source="measured", co2e_g=1.4)
+    found = without_gpu(readings(window("generate", 2.0, gpu=gpu), carbon=carbon))
+    summary = summarize([RIGHT], [], found, {}, Prices())
+    assert summary["energy/measured_wh"] is None
+    assert summary["energy/codecarbon_wh"] == pytest.approx(0.5)
+    assert summary["carbon/co2e_g"] == pytest.approx(1.0)
+
+
 def test_no_correct_answer_has_no_energy_per_correct_answer() -> None:
     gpu = Energy(joules=10.0, source="sampled")
     found = summarize([WRONG], [], readings(window("generate", 2.0, gpu=gpu)), {}, Prices())
@@ -128,6 +138,16 @@ def test_latency_definitions() -> None:
     assert found["latency/tpot_s_mean"] == pytest.approx(0.15)
     assert found["latency/e2e_s_p50"] == pytest.approx(0.6)
     assert found["latency/ttft_s_p99"] is None
+
+
+def test_loads_are_of_the_generate_window_and_summed_over_gpus() -> None:
+    def at(time_s: float, *watts: float) -> SystemSample:
+        values = {f"system/gpu_{i}_power_usage_watts": w for i, w in enumerate(watts)}
+        return SystemSample(time_s=time_s, unix_ms=0, values=values)
+
+    found = loads([at(-1, 900.0), at(1, 100.0, 50.0), at(2, 200.0, 50.0), at(99, 900.0)], window("generate", 10.0))
+    assert found == {"power/gpu_mean_w": 200.0, "power/gpu_p95_w": None, "power/gpu_peak_w": 250.0}
+    assert loads([at(1, 100.0)], window("generate", 10.0)) == {}
 
 
 def test_running_score_has_one_point_per_batch_in_time_order() -> None:

@@ -43,7 +43,7 @@ class _Outcome:
 
 
 _outcome = _Outcome()
-_console = Console()
+_console = Console() if sys.stdout.isatty() else Console(width=160)
 _stderr = Console(stderr=True)
 
 
@@ -52,6 +52,8 @@ def run(argv: Sequence[str]) -> int:
     # Exceptions come to us as they are; Hydra's own printing hides causes and exits with 1 for everything.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # CUDA counts fastest-first by default and NVML in bus order: number 0 must be the same GPU for both.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     os.environ["WATTRACK_SWEEP_ID"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     schema.register()
     OmegaConf.register_new_resolver("wattrack_root", lambda: str(places.root()), replace=True)

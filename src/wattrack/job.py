@@ -1,6 +1,5 @@
 """One job: a composed configuration in, one MLflow run and one output folder out."""
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from wattrack import benchmark, environment, places, wiring
+from wattrack.artifacts import FILES, write_results
 from wattrack.comparison.table import job_table
 from wattrack.description import describe, source_tags
 from wattrack.errors import TrackingError, WattrackError
@@ -22,12 +22,12 @@ from wattrack.monitors.carbon import CarbonMeter
 from wattrack.monitors.meter import Meter
 from wattrack.progress import JobProgress
 from wattrack.protocols import Engine
+from wattrack.redaction import redacted
 from wattrack.schema import DatasetFacts, JobResult, JobStart, Readings, Record, Request, Response, Sample
 from wattrack.spool import UNLOGGED, load_unlogged, save_unlogged
-from wattrack.summary import Prices, running, summarize
+from wattrack.summary import Prices, running, summarize, without_gpu
 from wattrack.tasks.task import Task
 from wattrack.tracking.store import Status, Tracker, ensure_store, store_uri
-from wattrack.tracking.tables import records_frame
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +90,9 @@ class Measured:
 def run_job(plan: Plan, console: Console) -> float | None:
     """Run one job from first row to last plot; returns its score. The MLflow run ends FINISHED, FAILED or KILLED."""
     tracker = open_tracker(plan.cfg)
-    plan.output_dir.mkdir(parents=True, exist_ok=True)
-    (plan.output_dir / "config.yaml").write_text(OmegaConf.to_yaml(plan.cfg, resolve=True), "utf-8")
     start = _start(plan)
+    plan.output_dir.mkdir(parents=True, exist_ok=True)
+    (plan.output_dir / "config.yaml").write_text(start.config_yaml, "utf-8")
     run_id = tracker.start(start)
     status: Status = "FAILED"
     error, result = None, None
@@ -107,9 +107,10 @@ def run_job(plan: Plan, console: Console) -> float | None:
         error = f"{type(e).__name__}: {e}"
         raise
     finally:
-        _write_summary(plan.output_dir, run_id, status, error, result)
+        write_results(plan.output_dir, run_id, status, error, result)
         _end(tracker, run_id, status, error, plan.output_dir)
-    console.print(job_table(plan.name, result.metrics, result.tags["energy.sources"]))
+    console.print(job_table(plan.name, result.metrics))
+    console.print(f"energy: {result.tags['energy.sources']}", style="dim", highlight=False, soft_wrap=True)
     for title, url in tracker.links(run_ids=[run_id], base_url=ui_url(plan.cfg)) if plan.sweep_id is None else ():
         console.print(f"  {title}: {url}", markup=False, highlight=False, soft_wrap=True)
     return result.metrics["quality/score"]
@@ -164,10 +165,13 @@ def _measure(plan: Plan, questions: Questions, console: Console) -> Measured:
             "meter/sampler_cpu_s": round(meter.overhead_s, 3),
         }
         hardware = meter.facts()
+    readings = _with_carbon(meter.readings(), plan.carbon)
+    if facts.get("effective/device") == "cpu" and "gpu.count" in hardware:
+        readings, points = without_gpu(readings), []
     return Measured(
         records=records,
         probe=tuple(probe),
-        readings=_with_carbon(meter.readings(), plan.carbon),
+        readings=readings,
         facts=facts,
         hardware=hardware,
         energy_points=tuple(points),
@@ -209,7 +213,8 @@ def _generate(
 
 def _start(plan: Plan) -> JobStart:
     """What is known before the job runs: every resolved parameter, and the machine."""
-    settings: Any = OmegaConf.to_container(plan.cfg, resolve=True, enum_to_str=True)
+    settings: Any = redacted(OmegaConf.to_container(plan.cfg, resolve=True, enum_to_str=True))
+    config_yaml = OmegaConf.to_yaml(OmegaConf.create(settings))
     groups = {k: settings[k]["name"] for k in ("model", "dataset", "preset", "hardware", "tracking")}
     settings["dataset"]["protocols"] = {
         k: v for k, v in settings["dataset"]["protocols"].items() if k == settings["dataset"]["protocol"]
@@ -222,7 +227,7 @@ def _start(plan: Plan) -> JobStart:
         kind="job",
         params={**flatten(settings), **groups},
         tags=tags,
-        config_yaml=OmegaConf.to_yaml(plan.cfg, resolve=True),
+        config_yaml=config_yaml,
         output_dir=str(plan.output_dir),
     )
 
@@ -298,24 +303,10 @@ def dry_run(plan: Plan, console: Console) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def _write_summary(output_dir: Path, run_id: str, status: str, error: str | None, result: JobResult | None) -> None:
-    """summary.json (exact values) and records.parquet; of an unfinished job only what happened."""
-    content: dict[str, object] = {"status": status, "mlflow_run_id": run_id, "error": error}
-    if result is not None:
-        content |= {
-            "run_key": result.tags["wattrack.run_key"],
-            "metrics": {k: v for k, v in result.metrics.items() if v is not None},
-            "tags": dict(result.tags),
-            "unavailable": dict(result.readings.unavailable),
-        }
-        records_frame(result.records).to_parquet(output_dir / "records.parquet")
-    (output_dir / "summary.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-
-
 def _end(tracker: Tracker, run_id: str, status: Status, error: str | None, output_dir: Path) -> None:
     """Attach the job's files and close the run; failing to do so must not hide why the job failed."""
     try:
-        for name in ("responses.jsonl", "summary.json", "job.log"):
+        for name in FILES:
             if (output_dir / name).is_file():
                 tracker.log_file(run_id, output_dir / name, "job")
         tracker.end(run_id, status, error)

@@ -31,6 +31,13 @@ _LATENCIES = {
     "e2e_s": "submission to last token at batch 1 (latency probe)",
 }
 
+LOADS: dict[str, tuple[str, str]] = {
+    "power/gpu_{}_w": (r"system/gpu_\d+_power_usage_watts", "power of all GPUs in scope"),
+    "load/gpu_{}_percent": (r"system/gpu_\d+_utilization_percentage", "utilisation summed over the GPUs in scope"),
+    "load/cpu_{}_percent": (r"system/cpu_utilization_percentage", "utilisation of the machine's processor"),
+}
+"""Aggregates of the sampler's series over the generate window: name pattern -> (series it sums, meaning)."""
+
 METRICS: dict[str, Metric] = {
     "quality/score": Metric("1", "higher", "headline metric of the dataset; a failed question counts as wrong"),
     "quality/score_ci_low": Metric("1", "neither", "lower end of the score's 95 % Wilson interval"),
@@ -49,6 +56,8 @@ METRICS: dict[str, Metric] = {
     },
     "latency/tpot_s_mean": Metric("s", "lower", "mean over probe requests of (last - first token) / (tokens - 1)"),
     "latency/decode_tokens_per_s": Metric("tokens/s", "higher", "1 / tpot at batch 1 (latency probe)"),
+    "latency/request_tokens_per_s": Metric("tokens/s", "higher", "mean over probe requests of output tokens / e2e"),
+    "latency/prefill_tokens_per_s": Metric("tokens/s", "higher", "mean over probe requests of prompt tokens / ttft"),
     "latency/probe_n": Metric("questions", "neither", "questions in the latency probe"),
     "throughput/output_tokens_per_s": Metric("tokens/s", "higher", "all output tokens / generate window wall time"),
     "throughput/prompt_tokens_per_s": Metric("tokens/s", "higher", "all prompt tokens / generate window wall time"),
@@ -63,6 +72,8 @@ METRICS: dict[str, Metric] = {
     "tokens/output": Metric("tokens", "neither", "output tokens of the generate phase, end token counted once"),
     "tokens/computed": Metric("tokens", "neither", "token positions really computed, padding excluded"),
     "tokens/output_mean": Metric("tokens", "neither", "output tokens per answered question"),
+    "answers/chars_mean": Metric("characters", "neither", "length of the answers as text"),
+    "answers/words_mean": Metric("words", "neither", "blank-separated words per answer"),
     "memory/vram_peak_gib": Metric(
         "GiB", "lower", "peak device memory in the generate window, all devices used (NVML)"
     ),
@@ -84,6 +95,11 @@ METRICS: dict[str, Metric] = {
     "energy/j_per_correct": Metric("J", "lower", "measured energy of the generate window / correct answers"),
     "energy/wh_per_question": Metric("Wh", "lower", "measured energy of the generate window / questions"),
     "energy/score_per_wh": Metric("1/Wh", "higher", "score / measured energy of the generate window"),
+    **{
+        name.format(kind): Metric("W" if name.startswith("power") else "%", "lower", f"{kind} of sampled {meaning}")
+        for name, (_, meaning) in LOADS.items()
+        for kind in ("mean", "p95", "peak")
+    },
     "carbon/co2e_g": Metric("g", "lower", "codecarbon energy x PUE x configured carbon intensity"),
     "cost/usd": Metric("USD", "lower", "job hours x configured hourly rate"),
     "cost/usd_per_1k_correct": Metric("USD", "lower", "cost / correct answers x 1000"),

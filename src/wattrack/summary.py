@@ -1,13 +1,15 @@
 """Records and readings to {metric: value or None}. Pure; every key is in METRICS."""
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
 from wattrack.intervals import mean, percentiles, ratio, wilson
-from wattrack.schema import Energy, Readings, Record, Response, Window
+from wattrack.metrics import LOADS
+from wattrack.schema import Energy, Readings, Record, Response, SystemSample, Window
 
 Metrics = dict[str, float | None]
 
@@ -38,12 +40,32 @@ def summarize(
         **throughput(records, generate),
         **dict(generate.peaks if generate else {}),
         **energy(readings, generate),
+        **loads(readings.samples, generate),
         **times(readings),
         **engine,
     }
     metrics |= derived(records, metrics)
     metrics |= cost(metrics, prices)
     return metrics
+
+
+def without_gpu(readings: Readings) -> Readings:
+    """The readings of a job whose model ran on the CPU: a GPU that only stood by is not part of it."""
+    stood_by = Energy(joules=None, source="unavailable", detail="the model ran on the CPU: the GPU is not in scope")
+    windows = tuple(
+        replace(
+            window,
+            energy={k: stood_by if k == "gpu" else v for k, v in window.energy.items()},
+            peaks={k: v for k, v in window.peaks.items() if "vram" not in k},
+        )
+        for window in readings.windows
+    )
+    carbon = readings.carbon
+    if carbon is not None and carbon.gpu_wh is not None:
+        rest_wh = carbon.energy_wh - carbon.gpu_wh
+        co2e_g = None if carbon.co2e_g is None else carbon.co2e_g * rest_wh / carbon.energy_wh
+        carbon = replace(carbon, energy_wh=rest_wh, gpu_wh=None, gpu_source="unavailable", co2e_g=co2e_g)
+    return replace(readings, windows=windows, carbon=carbon)
 
 
 def quality(records: Sequence[Record]) -> Metrics:
@@ -93,6 +115,8 @@ def latency(probe: Sequence[Response]) -> Metrics:
         **{f"latency/{name}_{p}": v for name, xs in values.items() for p, v in percentiles(xs).items()},
         "latency/tpot_s_mean": tpot,
         "latency/decode_tokens_per_s": ratio(1.0, tpot),
+        "latency/request_tokens_per_s": mean([r.output_tokens / r.token_times_s[-1] for r in answered]),
+        "latency/prefill_tokens_per_s": mean([r.input_tokens / r.token_times_s[0] for r in answered]),
         "latency/probe_n": float(len(answered)) if probe else None,
     }
 
@@ -105,6 +129,8 @@ def tokens(records: Sequence[Record]) -> Metrics:
         "tokens/input": float(sum(r.input_tokens for r in answered)),
         "tokens/output": float(output),
         "tokens/output_mean": ratio(float(output), float(len(answered))),
+        "answers/chars_mean": mean([float(len(r.output)) for r in answered]),
+        "answers/words_mean": mean([float(len(r.output.split())) for r in answered]),
     }
 
 
@@ -143,6 +169,23 @@ def _measured_wh(part: Energy) -> float | None:
     if part.joules is None or part.source not in ("measured", "sampled"):
         return None
     return part.joules / _WH
+
+
+def loads(samples: Sequence[SystemSample], window: Window | None) -> Metrics:
+    """Mean, p95 and peak of the sampled power and utilisation inside the generate window; needs two samples."""
+    found: Metrics = {}
+    inside = [s for s in samples if window is not None and window.start_s <= s.time_s <= window.end_s]
+    for name, (series, _) in LOADS.items():
+        sums = [
+            math.fsum(matching)
+            for sample in inside
+            if (matching := [v for key, v in sample.values.items() if re.fullmatch(series, key)])
+        ]
+        if len(sums) > 1:
+            found[name.format("mean")] = mean(sums)
+            found[name.format("p95")] = percentiles(sums)["p95"]
+            found[name.format("peak")] = max(sums)
+    return found
 
 
 def times(readings: Readings) -> Metrics:

@@ -1,11 +1,13 @@
 """A sweep: the jobs of one multirun, their own MLflow run with plots and table, and the links to look at."""
 
 import logging
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -38,6 +40,17 @@ class SweepCallback(Callback):
         OmegaConf.set_struct(plain, False)
         plain.pop("hydra")
         _current.cfg = plain
+        Console().print(f"{count_jobs(config)} jobs", highlight=False)
+
+
+def count_jobs(config: DictConfig) -> int:
+    """How many jobs the sweep's overrides span, as Hydra's own sweeper expands them."""
+    swept = OmegaConf.select(config, "hydra.sweeper.params") or {}
+    chosen = list(OmegaConf.select(config, "hydra.overrides.task"))
+    names = {text.split("=", 1)[0] for text in chosen}
+    texts = chosen + [f"{k}={v}" for k, v in swept.items() if k not in names]
+    overrides = OverridesParser.create().parse_overrides(texts)
+    return math.prod(len(list(o.sweep_iterator())) for o in overrides if o.is_sweep_override())
 
 
 def sweep_id() -> str | None:
@@ -64,6 +77,7 @@ def _finalize(
     from wattrack import environment
     from wattrack.comparison.table import sweep_table
     from wattrack.job import open_tracker, ui_url
+    from wattrack.redaction import redacted
     from wattrack.schema import JobStart
 
     tracker = open_tracker(cfg)
@@ -77,7 +91,7 @@ def _finalize(
         kind="sweep",
         params={"jobs": len(runs)},
         tags={**environment.describe(), "wattrack.sweep_id": identity},
-        config_yaml=OmegaConf.to_yaml(cfg, resolve=False),
+        config_yaml=OmegaConf.to_yaml(OmegaConf.create(redacted(OmegaConf.to_container(cfg, enum_to_str=True)))),
         output_dir=str(Path(_current.output_dir)),
     )
     run_id = tracker.start(start)

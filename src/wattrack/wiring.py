@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -16,7 +17,7 @@ from wattrack.errors import ConfigError
 from wattrack.monitors.carbon import CarbonMeter
 from wattrack.monitors.host import HostMonitor
 from wattrack.monitors.meter import Meter
-from wattrack.monitors.nvml import NvmlMonitor
+from wattrack.monitors.nvml import NvmlMonitor, gpu_indices
 from wattrack.monitors.rapl import RaplMonitor
 from wattrack.prompts import Prompt, load_shots
 from wattrack.protocols import Engine, Monitor
@@ -111,8 +112,13 @@ def build_meter(cfg: DictConfig) -> Meter:
     """Every sensor that this machine may have; which of them answer is found when the meter opens."""
     monitors: list[Monitor] = [HostMonitor(), RaplMonitor()]
     if cfg.hardware.device != "cpu":
-        monitors.append(NvmlMonitor())
+        monitors.append(NvmlMonitor(gpu_in_scope()))
     return Meter(monitors, sample_hz=cfg.hardware.sample_hz)
+
+
+def gpu_in_scope() -> str:
+    """The visible GPU that the engine uses, which is the first: idle neighbours are not billed to the job."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
 
 
 def build_carbon(cfg: DictConfig) -> CarbonMeter:
@@ -124,7 +130,7 @@ def build_carbon(cfg: DictConfig) -> CarbonMeter:
         country_iso_code=hardware.country_iso_code,
         cpu_tdp_w=hardware.cpu_tdp_w,
         ram_w=hardware.ram_w,
-        gpu_ids=[] if hardware.device == "cpu" else None,
+        gpu_ids=[] if hardware.device == "cpu" else gpu_indices(gpu_in_scope()),
     )
 
 

@@ -1,0 +1,19 @@
+"""Settings without secrets: what may be logged, where everyone with access to the store can read it. Pure."""
+
+import re
+from typing import Any
+
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+_SECRET_KEY = re.compile(r"(^|_)(token|secret|password|api_key)$", re.IGNORECASE)
+HIDDEN = "***"
+
+
+def redacted(value: Any, key: str = "") -> Any:
+    """A copy of nested settings: credentials in addresses and values of keys that name a secret become `***`."""
+    if isinstance(value, dict):
+        return {k: redacted(v, str(k)) for k, v in value.items()}
+    if isinstance(value, list):
+        return [redacted(item, key) for item in value]
+    if isinstance(value, str):
+        return HIDDEN if value and _SECRET_KEY.search(key) else _USER_INFO.sub(f"{HIDDEN}@", value)
+    return value
