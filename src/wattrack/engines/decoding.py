@@ -1,0 +1,124 @@
+"""One batch through generate(): left padding in, one Response per row out."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+from wattrack.engines.batching import Row
+from wattrack.engines.loading import Loaded
+from wattrack.engines.stamps import SeededSampler, StampStreamer, StopRows
+from wattrack.engines.stops import StopStrings
+from wattrack.errors import EngineError
+from wattrack.schema import Generation, Response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What all batches of equal settings share."""
+
+    generation: Generation
+    config: GenerationConfig
+    end_ids: tuple[int, ...]
+    stops: StopStrings
+
+
+def plan(loaded: Loaded, generation: Generation, longest_prompt: int) -> Plan:
+    """Prepare the settings. `longest_prompt` (tokens) sizes a static cache for all batches."""
+    tokenizer = loaded.tokenizer
+    special = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
+    # Special tokens are not part of the text, so a stop string that is one ends the row like an end token.
+    end_ids = tuple(
+        dict.fromkeys((*loaded.end_ids, *(special[stop] for stop in generation.stop if stop in special)))
+    )
+    cache = dict(loaded.effective.cache)
+    if cache.get("cache_implementation") == "static":
+        loaded.static_length = max(loaded.static_length, longest_prompt + generation.max_new_tokens)
+        cache["max_cache_len"] = loaded.static_length
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=generation.max_new_tokens,
+        do_sample=False,  # sampling is greedy over seeded noise: see SeededSampler
+        eos_token_id=list(end_ids) or None,
+        pad_token_id=loaded.pad_id,
+        **cache,
+    )
+    stops = StopStrings(
+        [stop for stop in generation.stop if stop not in special],
+        lambda ids: _text(loaded, ids),
+        lambda token: str(tokenizer.convert_ids_to_tokens(token)),
+    )
+    return Plan(generation=generation, config=config, end_ids=end_ids, stops=stops)
+
+
+def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Response]:
+    """Generate for all rows at once. Time stamps count from the prompt tensor being ready on the device."""
+    ids, mask = _left_padded(rows, loaded)
+    stop_rows = StopRows(plan.stops, len(rows), plan.end_ids) if plan.stops else None
+    sampler = _sampler(plan.generation, rows, loaded.device)
+    loaded.synchronize()
+    started_unix_ms = time.time_ns() // 1_000_000
+    streamer = StampStreamer()
+    output = loaded.model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        generation_config=plan.config,
+        streamer=streamer,
+        stopping_criteria=StoppingCriteriaList([stop_rows] if stop_rows else []),
+        logits_processor=LogitsProcessorList([sampler] if sampler else []),
+    )
+    new = output[:, ids.shape[1] :].tolist()
+    steps = len(new[0])
+    if len(streamer.stamps_s) != steps:
+        raise EngineError(f"this version of transformers streams {len(streamer.stamps_s)} of {steps} steps")
+    stopped = stop_rows.stopped_after if stop_rows else [None] * len(rows)
+    responses = []
+    for row, row_ids, stopped_after in zip(rows, new, stopped, strict=True):
+        length, ended = _length(row_ids, plan.end_ids, stopped_after)
+        text = _text(loaded, row_ids[:length])
+        times_s = streamer.since_start_s(length)
+        responses.append(
+            Response(
+                sample_id=row.request.sample_id,
+                repeat=row.request.repeat,
+                text=plan.stops.cut(text),
+                finish_reason="stop" if ended or plan.stops.find(text) is not None else "length",
+                input_tokens=len(row.ids),
+                output_tokens=length,
+                token_times_s=times_s,
+                latency_s=times_s[-1],
+                batch_size=len(rows),
+                prompt_text=row.prompt_text,
+                started_unix_ms=started_unix_ms,
+            )
+        )
+    return responses
+
+
+def _sampler(generation: Generation, rows: Sequence[Row], device: torch.device) -> SeededSampler | None:
+    """None = greedy."""
+    if generation.temperature <= 0:
+        return None
+    seeds = [row.request.seed for row in rows]
+    return SeededSampler(generation.temperature, generation.top_p, seeds, device)
+
+
+def _left_padded(rows: Sequence[Row], loaded: Loaded) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and attention mask, both (batch, longest prompt), on the device."""
+    width = max(len(row.ids) for row in rows)
+    ids = [[loaded.pad_id] * (width - len(row.ids)) + list(row.ids) for row in rows]
+    mask = [[0] * (width - len(row.ids)) + [1] * len(row.ids) for row in rows]
+    return torch.tensor(ids, device=loaded.device), torch.tensor(mask, device=loaded.device)
+
+
+def _length(ids: Sequence[int], end_ids: Sequence[int], stopped_after: int | None) -> tuple[int, bool]:
+    """Tokens of a row's answer, its end token or completed stop string included, and whether it has one."""
+    end = next((position for position, token in enumerate(ids, start=1) if token in end_ids), None)
+    own = [length for length in (end, stopped_after) if length is not None]
+    return (min(own), True) if own else (len(ids), False)
+
+
+def _text(loaded: Loaded, ids: Sequence[int]) -> str:
+    text = loaded.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(text)

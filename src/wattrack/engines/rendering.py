@@ -1,0 +1,112 @@
+"""Prompts to token ids: the model's own chat template, one tokenisation, and nothing truncated silently."""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from jinja2.exceptions import TemplateError
+
+from wattrack.engines.batching import Row, failed, one_line
+from wattrack.errors import EngineError
+from wattrack.schema import Message, Request, Response
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+log = logging.getLogger(__name__)
+
+
+class Renderer:
+    """Turns requests into rows for one tokenizer."""
+
+    def __init__(
+        self, tokenizer: "PreTrainedTokenizerBase", *, model_id: str, chat: bool, context: int | None
+    ) -> None:
+        """`context` is the longest prompt + new tokens the model takes; None = unlimited."""
+        self._tokenizer = tokenizer
+        self._model_id = model_id
+        self._chat = chat
+        self._context = context
+        self._system_merged = False
+
+    def rows(self, requests: Sequence[Request]) -> tuple[list[Row], list[Response]]:
+        """Render and tokenise; requests that cannot be asked come back as failed responses.
+
+        Raises:
+            EngineError: chat prompts for a model without a chat template.
+        """
+        texts: list[tuple[Request, str]] = []
+        refused: list[Response] = []
+        for request in requests:
+            try:
+                prompt = request.prompt
+                texts.append((request, prompt if isinstance(prompt, str) else self._render(prompt)))
+            except TemplateError as e:
+                refused.append(failed(request, f"the chat template refuses this conversation: {one_line(e)}"))
+        rows: list[Row] = []
+        for request, ids in self._tokenise(texts):
+            row = Row(request=request, ids=ids, prompt_text=str(self._tokenizer.decode(list(ids))))
+            problem = self._problem(row)
+            if problem is None:
+                rows.append(row)
+            else:
+                refused.append(failed(request, problem, row=row))
+        return rows, refused
+
+    def _tokenise(self, texts: Sequence[tuple[Request, str]]) -> list[tuple[Request, tuple[int, ...]]]:
+        """Templates bring their own special tokens; raw text gets the tokenizer's (usually one BOS)."""
+        out: list[tuple[Request, tuple[int, ...]]] = []
+        for raw in (True, False):
+            some = [(request, text) for request, text in texts if isinstance(request.prompt, str) is raw]
+            if some:
+                encoded = self._tokenizer([text for _, text in some], add_special_tokens=raw, verbose=False)
+                ids_of = zip(some, encoded["input_ids"], strict=True)
+                out += [(request, tuple(ids)) for (request, _), ids in ids_of]
+        return out
+
+    def _problem(self, row: Row) -> str | None:
+        """Why a row must not be run, or None."""
+        if not row.ids:
+            return "the prompt has no tokens"
+        bos = self._tokenizer.bos_token_id
+        if bos is not None and row.ids[:2] == (bos, bos):
+            return f"the prompt begins with {self._tokenizer.bos_token} twice: remove it from the prompt"
+        new = row.request.generation.max_new_tokens
+        if self._context is not None and len(row.ids) + new > self._context:
+            return (
+                f"prompt of {len(row.ids)} tokens + {new} new exceeds the context of {self._context} tokens; "
+                "use fewer shots or a smaller max_new_tokens"
+            )
+        return None
+
+    def _render(self, messages: Sequence[Message]) -> str:
+        if not self._chat or self._tokenizer.chat_template is None:
+            why = "has no chat template" if self._chat else "is configured with chat=false"
+            raise EngineError(f"{self._model_id} {why}: choose a completion protocol (dataset.protocol)")
+        system = "\n\n".join(message.content for message in messages if message.role == "system")
+        if not system.strip():
+            return self._apply(messages)
+        try:
+            text = self._apply(messages)
+        except TemplateError:
+            text = ""
+        if system.strip() in text:
+            return text
+        if not self._system_merged:
+            self._system_merged = True
+            log.warning("%s takes no system role: its text goes before the first user turn", self._model_id)
+        return self._apply(_merge_system(messages, system))
+
+    def _apply(self, messages: Sequence[Message]) -> str:
+        turns = [{"role": message.role, "content": message.content} for message in messages]
+        text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return str(text)
+
+
+def _merge_system(messages: Sequence[Message], system: str) -> list[Message]:
+    turns = [message for message in messages if message.role != "system"]
+    first = next((i for i, message in enumerate(turns) if message.role == "user"), None)
+    if first is None:
+        return [Message(role="user", content=system), *turns]
+    turns[first] = Message(role="user", content=f"{system}\n\n{turns[first].content}")
+    return turns

@@ -1,0 +1,90 @@
+"""Hooks into transformers' generate(): token time stamps, stop strings per row, sampling pure per request."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers import LogitsProcessor, StoppingCriteria, TopPLogitsWarper
+from transformers.generation.streamers import BaseStreamer
+
+from wattrack.engines.stops import StopStrings
+
+
+class StampStreamer(BaseStreamer):
+    """Notes when each step's tokens arrive on the host.
+
+    generate() hands over the prompt first (dropped), then one token per row and step. The tensor is on the
+    host already, so on CUDA the device has finished the step: the stamp is an arrival, not a dispatch.
+    """
+
+    def __init__(self) -> None:
+        """The clock starts here: create it right before generate()."""
+        self.start_s = time.perf_counter()
+        self.stamps_s: list[float] = []
+        """perf_counter of each step."""
+        self._prompt_seen = False
+
+    def put(self, value: torch.Tensor) -> None:
+        """One step's tokens, shape (batch,), or first the prompt."""
+        if self._prompt_seen:
+            self.stamps_s.append(time.perf_counter())
+        self._prompt_seen = True
+
+    def end(self) -> None:
+        """Nothing is held back."""
+
+    def since_start_s(self, steps: int) -> tuple[float, ...]:
+        """Stamps of the first `steps` steps in seconds after the start, to the microsecond."""
+        return tuple(round(stamp - self.start_s, 6) for stamp in self.stamps_s[:steps])
+
+
+class StopRows(StoppingCriteria):
+    """Stops each row on its own as soon as its new tokens hold a stop string."""
+
+    def __init__(self, stops: StopStrings, rows: int, end_ids: Sequence[int]) -> None:
+        """`end_ids` are the end-of-sequence tokens: a row that met one is not looked at again."""
+        self.stopped_after: list[int | None] = [None] * rows
+        """New tokens of each row up to and including the one that completed a stop string."""
+        self._stops = stops
+        self._end_ids = frozenset(end_ids)
+        self._new: list[list[int]] = [[] for _ in range(rows)]
+        self._live = set(range(rows))
+
+    def __call__(self, input_ids: torch.LongTensor, scores: object, **kwargs: Any) -> torch.BoolTensor:
+        """Flags of shape (batch,): True for rows that are finished."""
+        newest = input_ids[:, -1].tolist()
+        for i in tuple(self._live):
+            self._new[i].append(newest[i])
+            if newest[i] in self._end_ids:
+                self._live.discard(i)
+            elif self._stops.completed(self._new[i]):
+                self.stopped_after[i] = len(self._new[i])
+                self._live.discard(i)
+        flags = [after is not None for after in self.stopped_after]
+        return torch.tensor(flags, dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]
+
+
+class SeededSampler(LogitsProcessor):
+    """Samples each row with its own generator, so that an answer depends on its seed and never on its batch.
+
+    generate() has one global random state, whose draws depend on the other rows. Here each row adds Gumbel
+    noise of its own to its scaled logits and generate() takes the argmax: exactly a draw from
+    softmax(logits / temperature) over the top-p set. CPU and CUDA draw differently for the same seed.
+    """
+
+    def __init__(self, temperature: float, top_p: float, seeds: Sequence[int], device: torch.device) -> None:
+        """One seed per row of the batch."""
+        self._temperature = temperature
+        self._top_p = TopPLogitsWarper(top_p) if top_p < 1.0 else None
+        self._generators = [torch.Generator(device).manual_seed(seed % 2**63) for seed in seeds]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        """Scores whose argmax is the draw; shape (batch, vocabulary)."""
+        scaled: torch.Tensor = scores / self._temperature
+        if self._top_p is not None:
+            scaled = self._top_p(input_ids, scaled)
+        tiny = torch.finfo(scaled.dtype).tiny
+        for row, generator in zip(scaled, self._generators, strict=True):
+            row -= torch.empty_like(row).exponential_(generator=generator).clamp_min_(tiny).log_()
+        return scaled  # type: ignore[return-value]

@@ -1,0 +1,36 @@
+"""Tiny checkpoints and engines on them, built once per session in a temporary folder."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engines.tiny_models import CONFIGS, build_model
+from wattrack.engines.hf import HFEngine
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One checkpoint folder per architecture."""
+    root = tmp_path_factory.mktemp("models")
+    return {kind: build_model(root / kind, kind) for kind in CONFIGS}
+
+
+@pytest.fixture(scope="session")
+def engines(folders: dict[str, Path]) -> Iterator[dict[str, HFEngine]]:
+    """One loaded fp32 engine per architecture, batch size 5."""
+    built = {
+        kind: HFEngine(model_id=str(folder), dtype="fp32", batch_size=5, threads=1)
+        for kind, folder in folders.items()
+    }
+    for engine in built.values():
+        engine.load()
+    yield built
+    for engine in built.values():
+        engine.close()
+
+
+@pytest.fixture
+def engine(engines: dict[str, HFEngine]) -> HFEngine:
+    """The Qwen2 engine."""
+    return engines["qwen2"]

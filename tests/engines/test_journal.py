@@ -1,0 +1,137 @@
+"""responses.jsonl survives every text and every crash; the replay engine answers from it."""
+
+import json
+import logging
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from engines.tiny_models import ask
+from wattrack.engines.replay import ReplayEngine
+from wattrack.errors import DatasetError, EngineError
+from wattrack.journal import Journal, read_journal, response_from_json, response_to_json
+from wattrack.schema import Response
+
+wild_text = st.text(
+    st.characters() | st.sampled_from('\n\r\x0b\x0c\x1c\x1e\x85\u2028\u2029\ud800"\\\x00')
+) | st.just("a\u2028b")
+seconds = st.floats(min_value=0, max_value=1e9)
+responses = st.builds(
+    Response,
+    sample_id=wild_text,
+    repeat=st.integers(0, 9),
+    text=wild_text,
+    finish_reason=st.sampled_from(["stop", "length", "error"]),
+    input_tokens=st.integers(0, 10**6),
+    output_tokens=st.integers(0, 10**6),
+    token_times_s=st.lists(seconds, max_size=4).map(tuple),
+    latency_s=st.none() | seconds,
+    batch_size=st.integers(1, 512),
+    error=st.none() | wild_text,
+    prompt_text=wild_text,
+    started_unix_ms=st.integers(0, 2**43),
+)
+
+
+def answered(sample_id: str = "q", repeat: int = 0, text: str = "17") -> Response:
+    """A plain response."""
+    return Response(
+        sample_id=sample_id, repeat=repeat, text=text, finish_reason="stop", input_tokens=3, output_tokens=2
+    )
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
+)
+@given(written=st.lists(responses, max_size=4))
+def test_what_is_written_is_read(tmp_path: Path, written: list[Response]) -> None:
+    path = tmp_path / "responses.jsonl"
+    path.unlink(missing_ok=True)
+    with Journal(path) as journal:
+        for response in written:
+            journal.append(response)
+            assert read_journal(path)[-1] == response, "on disk when append returns"
+    assert read_journal(path) == written
+    assert path.read_text(encoding="utf-8").count("\n") == len(written) == len(path.read_text().splitlines())
+    for response in written:
+        assert math.isclose(
+            sum(response.token_times_s), sum(response_from_json(response_to_json(response)).token_times_s)
+        )
+
+
+def test_a_line_cut_by_a_crash_is_dropped_and_then_removed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "responses.jsonl"
+    with Journal(path) as journal:
+        journal.append(answered("a"))
+        journal.append(answered("b"))
+    path.write_bytes(path.read_bytes()[:-20])
+    with caplog.at_level(logging.WARNING):
+        assert read_journal(path) == [answered("a")]
+    assert "cut off" in caplog.text
+    with Journal(path) as journal:
+        journal.append(answered("c"))
+    assert read_journal(path) == [answered("a"), answered("c")]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "not JSON"),
+        ("", "not JSON"),
+        ("[1]", "expected a JSON object, got list"),
+        ("{}", "missing finish_reason, input_tokens, output_tokens, repeat, sample_id, text"),
+        ({"sample_id": 3}, "sample_id cannot be 3"),
+        ({"repeat": True}, "repeat cannot be True"),
+        ({"finish_reason": "bored"}, "finish_reason cannot be 'bored'"),
+        ({"token_times_s": ["x"]}, "token_times_s must hold numbers"),
+        ({"colour": "red"}, "unknown field colour"),
+    ],
+)
+def test_other_damage_is_named_with_file_and_line(
+    tmp_path: Path, line: str | dict[str, object], reason: str
+) -> None:
+    path = tmp_path / "responses.jsonl"
+    good = response_to_json(answered())
+    bad = line if isinstance(line, str) else json.dumps({**json.loads(good), **line})
+    path.write_text(f"{good}\n{bad}\n{good}\n", encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"responses\.jsonl:2: ") as caught:
+        read_journal(path)
+    assert reason in str(caught.value)
+
+
+def test_fields_with_defaults_may_be_absent() -> None:
+    full = json.loads(response_to_json(answered()))
+    short = {
+        key: full[key]
+        for key in ("sample_id", "repeat", "text", "finish_reason", "input_tokens", "output_tokens")
+    }
+    assert response_from_json(json.dumps(short)) == answered()
+
+
+def test_a_missing_journal_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"gone\.jsonl: cannot be read"):
+        read_journal(tmp_path / "gone.jsonl")
+    with pytest.raises(EngineError, match=r"cannot replay: .*gone\.jsonl"):
+        ReplayEngine(str(tmp_path / "gone.jsonl")).check()
+
+
+def test_replay_answers_by_question_and_repeat(tmp_path: Path) -> None:
+    path = tmp_path / "responses.jsonl"
+    with Journal(path) as journal:
+        for response in (answered("a", 0, "old"), answered("a", 1, "second"), answered("a", 0, "new")):
+            journal.append(response)
+    engine = ReplayEngine(str(path))
+    with pytest.raises(EngineError, match="not loaded"):
+        list(engine.generate([ask("?", "a")]))
+    assert engine.load()["replay/responses"] == 2
+    first, second, unknown = engine.generate([ask("?", "a"), ask("?", "a", repeat=1), ask("?", "b")])
+    assert (first.text, second.text) == ("new", "second")
+    assert unknown.finish_reason == "error" and "no recorded response for b" in str(unknown.error)
+    engine.synchronize()
+    engine.close()
+    engine.close()

@@ -1,0 +1,105 @@
+"""Tiny random models with a tokenizer of their own, and short ways to ask them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    Gemma2Config,
+    GenerationConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+
+from wattrack.schema import Generation, Request
+
+SPECIAL = ["<pad>", "<bos>", "<eos>", "<|im_start|>", "<|im_end|>"]
+CORPUS = [
+    "Question: Tom has 3 apples and buys 14 more. How many apples?\nAnswer: He has 3+14=17 apples. #### 17\n",
+    "été déjà vu, 東京 is a city; naïve café — done. \N{GRINNING FACE}\n",
+]
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+END_IDS = [2, *range(262, 320, 2)]
+"""<eos> and every second merged token end an answer: rows of a random model then end at different steps."""
+
+
+def build_tokenizer(
+    *, chat_template: str | None = CHATML, bos: bool = False, pad: bool = True
+) -> PreTrainedTokenizerFast:
+    """A byte-level BPE tokenizer of about 320 entries."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(
+        CORPUS * 4,
+        trainers.BpeTrainer(
+            vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
+        ),
+    )
+    if bos:
+        from tokenizers.processors import TemplateProcessing
+
+        core.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token="<bos>",
+        eos_token="<eos>",
+        pad_token="<pad>" if pad else None,
+        additional_special_tokens=["<|im_start|>", "<|im_end|>"],
+    )
+    tokenizer.chat_template = chat_template
+    return tokenizer
+
+
+SHAPE = {
+    "vocab_size": 320,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.4,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
+    "qwen2": lambda: Qwen2Config(**SHAPE, tie_word_embeddings=True),
+    "llama": lambda: LlamaConfig(**SHAPE, tie_word_embeddings=False),
+    "gemma2": lambda: Gemma2Config(**SHAPE, head_dim=8, sliding_window=16),
+}
+
+
+def build_model(folder: Path, kind: str = "qwen2", **tokenizer_options: object) -> Path:
+    """Write a random checkpoint with hostile generation defaults: sampling, repetition penalty, many ends."""
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_config(CONFIGS[kind]())
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=0.6,
+        top_k=20,
+        top_p=0.8,
+        repetition_penalty=1.3,
+        eos_token_id=END_IDS,
+        pad_token_id=0,
+    )
+    model.save_pretrained(folder)
+    build_tokenizer(**tokenizer_options).save_pretrained(folder)
+    return folder
+
+
+def ask(
+    prompt: str, sample_id: str = "q", *, seed: int = 0, repeat: int = 0, **generation: object
+) -> Request:
+    """A completion request; generation settings default to 12 new tokens, greedy."""
+    settings = Generation(**{"max_new_tokens": 12, **generation})
+    return Request(sample_id=sample_id, repeat=repeat, prompt=prompt, generation=settings, seed=seed)
