@@ -11,7 +11,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## run the embedded ladder of four models and compare them
-	$(RUN) -m experiment=demo_scaling
+	$(RUN) -m model=demo_xs,demo_s,demo_m,demo_l
 	@echo "Now open the comparison: make ui"
 
 ui: $(VENV)/.run ## open the MLflow UI on the store that runs are written to

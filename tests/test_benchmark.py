@@ -62,6 +62,7 @@ class Forgetful:
     computed_tokens = 0
 
     def check(self) -> None: ...
+    def prepare(self) -> None: ...
     def load(self) -> dict[str, object]:
         return {}
 
@@ -96,7 +97,7 @@ def test_warm_up_is_short(engine: ReplayEngine) -> None:
             yield from ()
 
     warm_up(Spy(), [request(n) for n in "abc"], Windows())
-    assert lengths == [8, 8]
+    assert lengths == [8, 8, 8]  # a batch, then one alone
 
 
 def test_score_all_keeps_order_and_fields() -> None:

@@ -50,11 +50,12 @@ def latency_probe(engine: Engine, requests: Sequence[Request], meter: Windows) -
 
 
 def warm_up(engine: Engine, requests: Sequence[Request], meter: Windows) -> None:
-    """A short generation outside every reported window, so that first-use costs are nobody's latency."""
+    """A short batch and a single request, so that first-use costs are nobody's throughput or latency."""
     short = [replace(r, generation=replace(r.generation, max_new_tokens=8)) for r in requests[:2]]
     with meter.window("warmup"):
-        for _ in engine.generate(short):
-            pass
+        for batch in (short, short[:1]):
+            for _ in engine.generate(batch):
+                pass
 
 
 def score_all(

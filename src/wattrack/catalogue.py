@@ -1,7 +1,8 @@
 """What can be named on the command line: models, datasets, presets, hardware, experiments; read from the YAMLs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.table import Table
@@ -39,9 +40,19 @@ def _datasets(folder: Path) -> Table:
             ", ".join(f"{k}@{v['version']}" + ("*" if k == content["protocol"] else "") for k, v in protocols.items()),
             str(protocols[content["protocol"]]["headline"]),
             str(content.get("licence", "")),
-            str(content.get("hub_id") or "in the package: ready"),
+            _where(content),
         )
     return table
+
+
+def _where(dataset: Mapping[str, Any]) -> str:
+    """Whether the rows are at hand."""
+    if dataset.get("embedded"):
+        return "ready: in the package"
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cached = Path(HF_HUB_CACHE) / f"datasets--{dataset['hub_id'].replace('/', '--')}"
+    return f"ready: {dataset['hub_id']} is in the cache" if cached.is_dir() else f"on the hub: {dataset['hub_id']}"
 
 
 def _first_comments(folder: Path, group: str) -> Table:

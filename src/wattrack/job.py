@@ -139,9 +139,13 @@ def _questions(plan: Plan) -> Questions:
 
 def _measure(plan: Plan, questions: Questions, console: Console) -> Measured:
     """Every phase under the meters; whatever happens, meters and engine are closed and finished answers are on disk."""
-    started_s = time.perf_counter()
     engine, meter = plan.engine, plan.meter
     engine.check()
+    engine.prepare()
+    # What logging imports as well: otherwise later jobs of a sweep start with more resident memory than the first.
+    from wattrack.tracking import job_plots  # noqa: F401
+
+    started_s = time.perf_counter()
     probed = questions.requests[:: plan.cfg.repeats][: plan.cfg.probe_questions]
     points: list[tuple[int, int, float]] = []
     with ExitStack() as stack:

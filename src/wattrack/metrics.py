@@ -81,7 +81,9 @@ METRICS: dict[str, Metric] = {
         "GiB", "lower", "peak of tensors in the generate window (torch allocator)"
     ),
     "memory/vram_reserved_peak_gib": Metric("GiB", "lower", "peak reserved by torch's allocator, generate window"),
-    "memory/rss_peak_gib": Metric("GiB", "lower", "peak resident memory of the process tree, generate window"),
+    "memory/rss_peak_gib": Metric(
+        "GiB", "lower", "peak resident memory of the process tree (Python and libraries included)"
+    ),
     "memory/weights_gib": Metric("GiB", "lower", "bytes of the loaded parameters and buffers"),
     "energy/measured_wh": Metric("Wh", "lower", "generate window, counters and integrated power sensors only"),
     "energy/modelled_wh": Metric("Wh", "lower", "whole job, codecarbon's load and RAM models only"),
@@ -108,7 +110,7 @@ METRICS: dict[str, Metric] = {
     "time/generate_s": Metric("s", "lower", "throughput phase, wall"),
     "time/probe_s": Metric("s", "lower", "latency probe, wall"),
     "time/score_s": Metric("s", "lower", "scoring all responses, wall"),
-    "time/total_s": Metric("s", "lower", "job start to end of scoring, wall"),
+    "time/total_s": Metric("s", "lower", "start of the meters to end of scoring, wall; imports and logging excluded"),
     "running/score": Metric("1", "higher", "mean score of the questions finished so far, by question count"),
     "running/energy_wh": Metric("Wh", "lower", "measured energy since the generate window opened"),
 }

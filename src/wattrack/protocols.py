@@ -22,6 +22,9 @@ class Engine(Protocol):
     def check(self) -> None:
         """Refuse early (model missing, gated, hub unreachable, does not fit): EngineError, one line, within seconds."""
 
+    def prepare(self) -> None:
+        """Do what only the first job of a process pays for (imports), so that no measured phase holds it."""
+
     def load(self) -> Mapping[str, object]:
         """Load weights and tokenizer. Returns `facts`."""
 

@@ -75,9 +75,7 @@ class Batcher:
         self._failed_in_a_row = 0
         self._any_success = False
 
-    def run(
-        self, rows: Sequence[Row], decode: Callable[[Sequence[Row]], list[Response]]
-    ) -> Iterator[Response]:
+    def run(self, rows: Sequence[Row], decode: Callable[[Sequence[Row]], list[Response]]) -> Iterator[Response]:
         """Yield one Response per row as batches finish.
 
         Raises:
@@ -114,9 +112,7 @@ class Batcher:
         except Exception as e:
             reason, out_of_memory = one_line(e), is_out_of_memory(e)
             if not out_of_memory and "CUDA error" in str(e):
-                raise EngineError(
-                    f"the CUDA device failed; this process cannot use it any more: {reason}"
-                ) from e
+                raise EngineError(f"the CUDA device failed; this process cannot use it any more: {reason}") from e
             first = not out_of_memory and self._failed_in_a_row == 0
             log.warning("a batch of %d failed: %s", len(batch), reason, exc_info=first)
             return _Failure(reason=reason, out_of_memory=out_of_memory)
@@ -133,7 +129,5 @@ class Batcher:
             return failed(row.request, f"out of memory at batch size 1: {failure.reason}", row=row)
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _BROKEN_AFTER and not self._any_success:
-            raise EngineError(
-                f"the first {self._failed_in_a_row} questions all failed; last: {failure.reason}"
-            )
+            raise EngineError(f"the first {self._failed_in_a_row} questions all failed; last: {failure.reason}")
         return failed(row.request, failure.reason, row=row)

@@ -167,9 +167,7 @@ def _on_hub(model_id: str, revision: str) -> Checkpoint:
             "to a filled cache, or model.id=/path/to/folder"
         ) from e
     sizes = {file.rfilename: file.size for file in info.siblings or [] if "/" not in file.rfilename}
-    if "config.json" not in sizes or not any(
-        {name, f"{name}.index.json"} & sizes.keys() for name in _WEIGHTS
-    ):
+    if "config.json" not in sizes or not any({name, f"{name}.index.json"} & sizes.keys() for name in _WEIGHTS):
         raise EngineError(f"{model_id} on the hub is no transformers checkpoint (config.json, {_WEIGHTS[0]})")
     suffix = ".safetensors" if any(name.endswith(".safetensors") for name in sizes) else ".bin"
     weights = [size for name, size in sizes.items() if name.endswith(suffix)]

@@ -30,9 +30,7 @@ def plan(loaded: Loaded, generation: Generation, longest_prompt: int) -> Plan:
     tokenizer = loaded.tokenizer
     special = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
     # Special tokens are not part of the text, so a stop string that is one ends the row like an end token.
-    end_ids = tuple(
-        dict.fromkeys((*loaded.end_ids, *(special[stop] for stop in generation.stop if stop in special)))
-    )
+    end_ids = tuple(dict.fromkeys((*loaded.end_ids, *(special[stop] for stop in generation.stop if stop in special))))
     cache = dict(loaded.effective.cache)
     if cache.get("cache_implementation") == "static":
         loaded.static_length = max(loaded.static_length, longest_prompt + generation.max_new_tokens)

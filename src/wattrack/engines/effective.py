@@ -87,9 +87,7 @@ def _dtype(requested: str, stored: object, device: torch.device, fallbacks: list
     if device.type == "cuda" and dtype is torch.bfloat16:
         capability = torch.cuda.get_device_capability(device)
         if capability < _BF16_CAPABILITY:
-            fallbacks.append(
-                f"dtype bf16 -> fp16: compute capability {capability} is below {_BF16_CAPABILITY}"
-            )
+            fallbacks.append(f"dtype bf16 -> fp16: compute capability {capability} is below {_BF16_CAPABILITY}")
             return torch.float16
     return dtype
 
@@ -119,9 +117,7 @@ def _cache(requested: str, config: Any, device: torch.device, fallbacks: list[st
 
 def _quantized_backend(config: Any) -> tuple[str | None, str]:
     """The first backend that can hold this model's cache, or None and why."""
-    kinds = getattr(config, "layer_types", None) or (
-        ["sliding"] if getattr(config, "sliding_window", None) else []
-    )
+    kinds = getattr(config, "layer_types", None) or (["sliding"] if getattr(config, "sliding_window", None) else [])
     if partial := sorted(set(kinds) - {"full_attention"}):
         return None, f"the model has layers without full attention ({', '.join(partial)})"
     reasons = []

@@ -1,7 +1,9 @@
 """The engine that runs models in this process on Hugging Face transformers."""
 
+import ctypes
 import gc
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -84,6 +86,10 @@ class HFEngine:
         checkpoint = locate(self._settings.model_id, self._settings.revision)
         refuse_if_too_big(checkpoint.weight_bytes, checkpoint.dtype, self._settings)
         self._checkpoint = checkpoint
+
+    def prepare(self) -> None:
+        """Import torch and transformers: seconds, and only in the first job of a process."""
+        from wattrack.engines import decoding, loading, rendering  # noqa: F401
 
     def load(self) -> Mapping[str, object]:
         """Load tokenizer and weights; does what `check` does first where it was not called.
@@ -173,6 +179,7 @@ class HFEngine:
             loaded.model = None
             gc.collect()
             loaded.release_cached_memory()
+            _return_free_memory()
 
     def _ready(self) -> "tuple[Loaded, Renderer]":
         if self._loaded is None or self._renderer is None:
@@ -202,3 +209,10 @@ class HFEngine:
         for row, response in zip(batch, responses, strict=True):
             self.computed_tokens += len(row.ids) + response.output_tokens - 1
         return responses
+
+
+def _return_free_memory() -> None:
+    """Give freed heap back to the system, or the next job of this process would count it as its own (glibc only)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

@@ -19,9 +19,7 @@ log = logging.getLogger(__name__)
 class Renderer:
     """Turns requests into rows for one tokenizer."""
 
-    def __init__(
-        self, tokenizer: "PreTrainedTokenizerBase", *, model_id: str, chat: bool, context: int | None
-    ) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", *, model_id: str, chat: bool, context: int | None) -> None:
         """`context` is the longest prompt + new tokens the model takes; None = unlimited."""
         self._tokenizer = tokenizer
         self._model_id = model_id

@@ -31,6 +31,9 @@ class ReplayEngine:
             raise EngineError(f"cannot replay: {e}") from e
         self._responses = {(response.sample_id, response.repeat): response for response in recorded}
 
+    def prepare(self) -> None:
+        """Nothing to import."""
+
     def load(self) -> Mapping[str, object]:
         """Read the journal; see `facts`.
 

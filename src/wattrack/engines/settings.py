@@ -44,9 +44,7 @@ class Settings:
             ConfigError: names the key, the value and what is accepted.
         """
         if not self.model_id.strip():
-            raise ConfigError(
-                "model.id is empty: expected a folder or a hub id such as Qwen/Qwen2.5-0.5B-Instruct"
-            )
+            raise ConfigError("model.id is empty: expected a folder or a hub id such as Qwen/Qwen2.5-0.5B-Instruct")
         for key, choices in CHOICES.items():
             value = getattr(self, key)
             if value not in choices:
