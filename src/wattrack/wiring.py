@@ -29,6 +29,7 @@ _EMBEDDED = "embedded:"
 
 def check(cfg: DictConfig) -> None:
     """Refuse values that have the right type and no meaning. ConfigError names the key, the value and the choices."""
+    OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     for key in _unknown_keys(cfg, Config):
         raise ConfigError(f"{key}: there is no such setting")
     for key, least in (("limit", 1), ("repeats", 1), ("probe_questions", 0), ("preset.batch_size", 1)):

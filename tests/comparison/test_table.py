@@ -1,0 +1,66 @@
+"""Tables for the terminal: order, absent values, failed jobs."""
+
+import io
+
+import pandas as pd
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from wattrack.comparison.table import job_table, number, score, sweep_table
+
+
+def text(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "-"),
+        (float("nan"), "-"),
+        (0.0, "0"),
+        (1.0, "1"),
+        (0.12345, "0.123"),
+        (1234.5, "1,234"),
+        (99.95, "100"),
+        (1e-5, "1.00e-05"),
+        (2.5e7, "2.50e+07"),
+        (-0.5, "-0.5"),
+    ],
+)
+def test_numbers_for_people(value: float | None, shown: str) -> None:
+    assert number(value) == shown
+
+
+def test_score_with_interval() -> None:
+    metrics = {"quality/score": 0.5, "quality/score_ci_low": 0.4, "quality/score_ci_high": 0.6}
+    assert score(metrics) == "50.0% [40.0%, 60.0%]"
+    assert score({}) == "-"
+
+
+def test_job_table_leaves_out_what_was_not_measured() -> None:
+    shown = text(job_table("x", {"energy/measured_wh": None, "memory/rss_peak_gib": 0.5}))
+    assert "energy/measured_wh" not in shown
+    assert "memory/rss_peak_gib" in shown
+
+
+def test_sweep_table_is_sorted_by_score_with_failures_last() -> None:
+    def run(model: str, status: str, value: float | None) -> dict[str, object]:
+        metrics = {f"quality/score{p}": value for p in ("", "_ci_low", "_ci_high")}
+        return {"model": model, "dataset": "d", "preset": "p", "status": status, **metrics, "energy/measured_wh": None}
+
+    runs = pd.DataFrame([run("low", "FINISHED", 0.2), run("bad", "FAILED", None), run("high", "FINISHED", 0.9)])
+    lines = text(sweep_table(runs)).splitlines()
+    order = [next(i for i, line in enumerate(lines) if name in line) for name in ("high", "low", "bad")]
+    assert order == sorted(order)
+    assert "failed" in lines[order[2]]
+    assert "J/correct" not in "\n".join(lines)  # a column that nobody measured is not shown
+
+
+def test_a_sweep_without_any_score_still_has_a_table() -> None:
+    runs = pd.DataFrame([{"model": "a", "dataset": "d", "preset": "p", "status": "FAILED"}])
+    assert "failed" in text(sweep_table(runs))

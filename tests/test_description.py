@@ -1,0 +1,40 @@
+"""What a run says about itself."""
+
+from wattrack.description import describe, source_tags
+from wattrack.schema import CarbonReading, DatasetFacts, Energy, Readings, Window
+
+FACTS = DatasetFacts(
+    name="d", protocol="d/chat@1", source="embedded:x", config=None, split="test", revision=None, digest="0", rows=7
+)
+CARBON = CarbonReading(
+    energy_wh=0.5, cpu_wh=0.3, ram_wh=0.2, gpu_wh=None, duration_s=10, cpu_source="modelled",
+    gpu_source="unavailable", detail="CPU load model, TDP 8 W", co2e_g=None,
+)  # fmt: skip
+
+
+def readings(**energy: Energy) -> Readings:
+    window = Window(name="generate", start_s=0, end_s=1, start_unix_ms=0, energy=energy, peaks={})
+    return Readings(windows=(window,), samples=(), carbon=CARBON, unavailable={"nvml": "no driver"})
+
+
+def test_every_part_has_a_source_tag() -> None:
+    tags = source_tags(
+        readings(gpu=Energy(joules=None, source="unavailable"), cpu=Energy(joules=1.0, source="measured"))
+    )
+    assert tags["energy.source.gpu"] == "unavailable"
+    assert tags["energy.source.cpu"] == "measured"
+    assert tags["energy.source.codecarbon"] == "modelled"
+    assert tags["energy.sources"] == "gpu unavailable, cpu measured, codecarbon modelled"
+
+
+def test_it_says_what_is_missing_and_why() -> None:
+    metrics = {"quality/score": 0.5, "quality/score_ci_low": 0.4, "quality/score_ci_high": 0.6, "quality/n": 7.0}
+    engine = {"effective/fallbacks": "kv_cache static -> dynamic: no CUDA"}
+    text = describe("m · d", metrics, readings(gpu=Energy(joules=None, source="unavailable")), FACTS, engine)
+    for part in ("50.0% [40.0%, 60.0%]", "nvml: no driver", "no carbon intensity is configured", "no CUDA", "TDP 8 W"):
+        assert part in text
+
+
+def test_it_fits_into_mlflows_tag() -> None:
+    long = Energy(joules=None, source="unavailable", detail="x" * 20_000)
+    assert len(describe("m", {}, readings(gpu=long), FACTS, {})) <= 8000
