@@ -1,0 +1,392 @@
+"""The tracker: one job or sweep in, one MLflow run out.
+
+Importing this module is cheap; MLflow itself is imported when a store is first touched. Runs are addressed by
+their id, never through MLflow's global state, so that jobs of one process cannot reach into each other's
+runs.
+"""
+
+import getpass
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from wattrack.errors import TrackingError
+from wattrack.metrics import unknown_metrics
+from wattrack.schema import JobResult, JobStart
+from wattrack.tracking import entries, processes, series, views
+from wattrack.tracking.colors import model_color
+from wattrack.tracking.database import ensure_store, quiet_environment, sqlite_path, store_uri
+from wattrack.tracking.ui import link_bare_ui, ui_command
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+__all__ = ["Tracker", "ensure_store", "link_bare_ui", "quiet_environment", "store_uri", "ui_command"]
+
+log = logging.getLogger(__name__)
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+_ENDS = ("FINISHED", "FAILED", "KILLED")
+_BATCH = 1000
+"""Most points MLflow takes at once."""
+_PAGE = 500
+
+
+class Tracker:
+    """Writes and finds runs.
+
+    Args:
+        uri: the store, as `store_uri` gives it and `ensure_store` has checked it.
+        experiment: name of the experiment that `start` writes to, made when missing; None = look at all of them.
+        artifact_root: folder for the artifacts of a local store, one folder per experiment; None = beside the
+            database. A server keeps its own.
+        traces: `all`, `none` or how many questions of a run become traces (plus at most as many wrong answers).
+    """
+
+    def __init__(
+        self, uri: str, experiment: str | None, artifact_root: Path | None = None, traces: str | int = 50
+    ) -> None:
+        self.uri = uri
+        self.experiment = experiment
+        self._artifact_root = artifact_root
+        self._traces = traces
+
+    @cached_property
+    def _client(self) -> "MlflowClient":
+        quiet_environment()
+        from mlflow import MlflowClient
+
+        with _essential(f"the store {self.uri} cannot be opened"):
+            return MlflowClient(tracking_uri=self.uri)
+
+    @cached_property
+    def experiment_id(self) -> str:
+        """Id of this tracker's experiment, which is made when missing."""
+        if self.experiment is None:
+            raise TrackingError("This tracker looks at all experiments; runs are started with a named one.")
+        with _essential(f"the experiment {self.experiment} cannot be opened"):
+            found = self._client.get_experiment_by_name(self.experiment)
+            if found is None:
+                return self._create_experiment(self.experiment)
+        if found.lifecycle_stage != "active":
+            raise TrackingError(
+                f"The MLflow experiment {self.experiment} is deleted: restore it with "
+                f"`mlflow experiments restore --experiment-id {found.experiment_id}` "
+                "or set another tracking.experiment."
+            )
+        identity: str = found.experiment_id
+        return identity
+
+    def _create_experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        location, database = None, sqlite_path(self.uri)
+        if database is not None:
+            # Never MLflow's default, which is relative to the folder that the first job happened to run in.
+            root = self._artifact_root or database.parent
+            location = (root.resolve() / re.sub(r"[^\w\-.]", "_", name)).as_uri()
+        try:
+            identity: str = self._client.create_experiment(name, artifact_location=location)
+        except MlflowException:
+            # Another job may have made it in this moment.
+            if (found := self._client.get_experiment_by_name(name)) is None:
+                raise
+            identity = found.experiment_id
+        return identity
+
+    def start(self, job: JobStart) -> str:
+        """Open a run with everything known before it works; returns the run id.
+
+        Raises:
+            TrackingError: the store cannot be written; no run is left RUNNING then.
+        """
+        model = str(job.params.get("model", job.name))
+        tags = {
+            "mlflow.user": _user(),
+            "mlflow.source.name": "wattrack",
+            "mlflow.source.type": "LOCAL",
+            **entries.tag_values(job.tags),
+            **processes.owner_tags(),
+            "wattrack.kind": job.kind,
+            "wattrack.output_dir": job.output_dir,
+        }
+        if job.kind == "job":
+            tags["mlflow.runColor"] = model_color(model)
+        with _essential(f"the run {job.name} cannot be opened"):
+            run = self._client.create_run(self.experiment_id, tags=tags, run_name=job.name)
+        run_id: str = run.info.run_id
+        try:
+            with _essential(f"the settings of {job.name} cannot be logged"):
+                self._log_batch(run_id, params=entries.param_values(job.params))
+                self._client.log_text(run_id, job.config_yaml, "config/config.yaml")
+        except BaseException:
+            self._try("the run stays RUNNING until `wattrack doctor`", lambda: self.end(run_id, "FAILED", None))
+            raise
+        return run_id
+
+    def log(self, run_id: str, result: JobResult) -> None:
+        """Log everything a finished job gave.
+
+        Raises:
+            TrackingError: a metric is unknown, or numbers, parameters or tables could not be written (the
+                results in the job's folder are untouched by that). Plots, traces, views and the description
+                only cost a warning.
+        """
+        names = set(result.metrics) | {name for name, *_ in result.running}
+        if unknown := unknown_metrics(names):
+            raise TrackingError(f"metrics without a row in METRICS: {', '.join(sorted(unknown))}")
+        with _essential(f"the results of run {run_id} cannot be logged; they are on disk in the job's folder"):
+            run = self._client.get_run(run_id)
+            self._log_numbers(run, result)
+            self._log_dataset(run_id, result)
+            self._log_tables(run_id, result)
+        model = run.data.params.get("model", run.info.run_name)
+        note = {"mlflow.note.content": entries.cut(result.description, entries.TAG_CHARS)}
+        self._try("the run has no description", lambda: self._log_batch(run_id, tags=note))
+        self._try("the run has no plots", lambda: self._log_plots(run_id, model, result))
+        self._try("the run cannot be compared by traces", lambda: self._log_traces(run, model, result))
+        self.save_views()
+
+    def log_sweep(self, run_id: str, runs: "pd.DataFrame", description: str) -> None:
+        """Log the comparison of a sweep's jobs, given as `load_runs` returns them.
+
+        Raises:
+            TrackingError: the comparison table could not be written. Plots and description only cost a
+                warning.
+        """
+        from wattrack.tracking.tables import comparison_frame
+
+        counts = runs["status"].value_counts()
+        tags = {f"wattrack.{status.lower()}": str(int(counts.get(status, 0))) for status in _ENDS}
+        table = comparison_frame(runs)
+        with _essential(f"the comparison of run {run_id} cannot be logged"), _folder() as folder:
+            self._log_batch(run_id, tags=tags)
+            self._client.log_table(run_id, table.copy(), "tables/comparison.json")
+            table.to_csv(folder / "comparison.csv", index=False)
+            self._client.log_artifact(run_id, str(folder / "comparison.csv"), "tables")
+        note = {"mlflow.note.content": entries.cut(description, entries.TAG_CHARS)}
+        self._try("the sweep's run has no description", lambda: self._log_batch(run_id, tags=note))
+        self._try("the sweep's run has no plots", lambda: self._log_sweep_plots(run_id, runs))
+
+    def log_file(self, run_id: str, path: Path, artifact_dir: str) -> None:
+        """Attach a file to the run. Raises TrackingError when it cannot be copied."""
+        with _essential(f"{path} cannot be attached to run {run_id}"):
+            self._client.log_artifact(run_id, str(path), artifact_dir)
+
+    def end(self, run_id: str, status: Status, error: str | None) -> None:
+        """Close the run; `error` becomes the tag wattrack.error. TrackingError when the store cannot be written."""
+        with _essential(f"the run {run_id} cannot be closed as {status}"):
+            if error is not None:
+                self._log_batch(run_id, tags=entries.tag_values({"wattrack.error": error}))
+            self._client.set_terminated(run_id, status)
+
+    def load_runs(self, sweep_id: str) -> "pd.DataFrame":
+        """The job runs of a sweep, oldest first, in whatever experiment they are.
+
+        Columns: run_id, name, experiment_id, status, start_unix_ms, end_unix_ms, then every tag, param (text)
+        and metric (float) under its own name; NaN where a run has none. Empty when the sweep has no runs.
+        """
+        import pandas as pd
+
+        found = self._search(f"{views.JOBS_ONLY} and tags.`wattrack.sweep_id` = '{sweep_id}'")
+        rows = [
+            {
+                **run.data.tags,
+                **run.data.params,
+                **run.data.metrics,
+                "run_id": run.info.run_id,
+                "name": run.info.run_name,
+                "experiment_id": run.info.experiment_id,
+                "status": run.info.status,
+                "start_unix_ms": run.info.start_time,
+                "end_unix_ms": run.info.end_time,
+            }
+            for run in sorted(found, key=lambda run: run.info.start_time)
+        ]
+        leading = ["run_id", "name", "experiment_id", "status", "start_unix_ms", "end_unix_ms"]
+        others = dict.fromkeys(name for row in rows for name in row if name not in leading)
+        return pd.DataFrame(rows, columns=[*leading, *others])
+
+    def close_dead_runs(self, keep: Collection[str] = ()) -> list[str]:
+        """End as KILLED what was left RUNNING on this host by processes that are gone, or by this process itself.
+
+        Args:
+            keep: runs of this process that are still at work.
+
+        Returns:
+            Ids of the runs closed.
+        """
+        host = processes.owner_tags()["wattrack.host"]
+        running = self._search(f"attributes.status = 'RUNNING' and tags.`wattrack.host` = '{host}'")
+        dead = [
+            run.info.run_id
+            for run in running
+            if run.info.run_id not in keep
+            and (processes.is_mine(run.data.tags) or not processes.is_alive(run.data.tags))
+        ]
+        for run_id in dead:
+            self.end(run_id, "KILLED", "the process ended without closing the run")
+        return dead
+
+    def save_views(self) -> None:
+        """Write the saved views of this tracker's experiment; a failure costs a warning."""
+        self._try("the UI opens without arranged views", self._save_views)
+
+    def links(self, run_ids: Sequence[str], base_url: str) -> list[tuple[str, str]]:
+        """(title, URL) of the pages worth opening for these runs, in every experiment they belong to."""
+        with _essential("the runs to link to cannot be read"):
+            runs = [self._client.get_run(run_id) for run_id in run_ids]
+        runs.sort(key=lambda run: -run.data.metrics.get("quality/score", -1.0))
+        links = []
+        experiments = list(dict.fromkeys(run.info.experiment_id for run in runs)) or [self.experiment_id]
+        for identity in experiments:
+            mine = [run.info.run_id for run in runs if run.info.experiment_id == identity]
+            found = views.deep_links(base_url, identity, mine)
+            name = self._client.get_experiment(identity).name if len(experiments) > 1 else ""
+            links += [(f"{name}: {title}" if name else title, url) for title, url in found]
+        return links
+
+    def _log_numbers(self, run: "Run", result: JobResult) -> None:
+        metrics, refused = series.finite(result.metrics)
+        if refused:
+            log.warning("Not logged, because not a finite number: %s", ", ".join(refused))
+        now = time.time_ns() // 1_000_000
+        points = [(name, 0, now, value) for name, value in metrics.items()]
+        points += series.running_points(result.running) + series.system_points(result.readings.samples)
+        params = entries.new_params(run.data.params, entries.param_values(result.params))
+        self._log_batch(run.info.run_id, points, params, entries.tag_values(result.tags))
+
+    def _log_batch(
+        self,
+        run_id: str,
+        points: Sequence[series.Point] = (),
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        from mlflow.entities import Metric, Param, RunTag
+
+        self._client.log_batch(
+            run_id,
+            params=[Param(name, value) for name, value in (params or {}).items()],
+            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+            synchronous=True,
+        )
+        for first in range(0, len(points), _BATCH):
+            batch = [Metric(name, value, at, step) for name, step, at, value in points[first : first + _BATCH]]
+            self._client.log_batch(run_id, metrics=batch, synchronous=True)
+
+    def _log_dataset(self, run_id: str, result: JobResult) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        tags = {"wattrack.dataset_digest": result.dataset.digest, "wattrack.protocol": result.dataset.protocol}
+        dataset = DatasetInput(
+            Dataset(**entries.dataset_entry(result.dataset)), [InputTag("mlflow.data.context", "eval")]
+        )
+        self._client.log_inputs(run_id, datasets=[dataset])
+        self._log_batch(run_id, tags=tags)
+
+    def _log_tables(self, run_id: str, result: JobResult) -> None:
+        from wattrack.tracking.tables import records_frame, viewer_frame
+
+        self._client.log_table(run_id, viewer_frame(result.records), "tables/predictions.json")
+        with _folder() as folder:
+            records_frame(result.records).to_parquet(folder / "records.parquet", index=False)
+            self._client.log_artifact(run_id, str(folder / "records.parquet"), "tables")
+
+    def _log_plots(self, run_id: str, model: str, result: JobResult) -> None:
+        from wattrack.tracking.job_plots import write_job_plots
+
+        with _folder() as folder:
+            write_job_plots(folder, model, result)
+            self._client.log_artifacts(run_id, str(folder), "plots")
+
+    def _log_sweep_plots(self, run_id: str, runs: "pd.DataFrame") -> None:
+        from wattrack.tracking.sweep_plots import write_sweep_plots
+
+        with _folder() as folder:
+            write_sweep_plots(folder, runs)
+            self._client.log_artifacts(run_id, str(folder), "plots")
+
+    def _log_traces(self, run: "Run", model: str, result: JobResult) -> None:
+        from wattrack.tracking.traces import selected, write_traces
+
+        chosen = selected(result.records, self._traces)
+        if chosen:
+            write_traces(self.uri, run.info.experiment_id, run.info.run_id, model, chosen)
+
+    def _save_views(self) -> None:
+        available = views.Available(
+            measured_energy=self._any_run_has("energy/measured_wh"),
+            gpu_memory=self._any_run_has("memory/vram_peak_gib"),
+        )
+        present = self._client.get_experiment(self.experiment_id).tags
+        for name, value in views.view_tags(available).items():
+            if not views.same_view(present.get(name), value):
+                self._client.set_experiment_tag(self.experiment_id, name, value)
+
+    def _any_run_has(self, metric: str) -> bool:
+        found = self._client.search_runs(
+            [self.experiment_id], f"{views.JOBS_ONLY} and metrics.`{metric}` >= 0", max_results=1
+        )
+        return len(found) > 0
+
+    def _search(self, condition: str) -> "list[Run]":
+        """Every active run that meets the condition: in this tracker's sweep or host, so never a whole experiment."""
+        found: list[Run] = []
+        with _essential("the store's runs cannot be searched"):
+            experiments = [e.experiment_id for e in self._client.search_experiments()]
+            token: str | None = None
+            while True:
+                page = self._client.search_runs(experiments, condition, max_results=_PAGE, page_token=token)
+                found += page
+                token = page.token
+                if not token:
+                    return found
+
+    def _try(self, consequence: str, action: Callable[[], None]) -> None:
+        """Do what a run can live without; whatever goes wrong costs one line that names the consequence."""
+        try:
+            action()
+        except Exception as e:  # noqa: BLE001  plots, traces and views never lose a result, whatever breaks in them
+            log.warning("MLflow: %s (%s: %s)", consequence, type(e).__name__, str(e).partition("\n")[0])
+
+
+@contextmanager
+def _essential(problem: str) -> Iterator[None]:
+    """Turn every failure of the store into one TrackingError that starts with `problem`."""
+    try:
+        yield
+    except _store_errors() as e:
+        reason = entries.cut(str(e).partition("\n")[0], 300)
+        raise TrackingError(f"MLflow: {problem} ({reason}). Check tracking.uri and that the store is writable.") from e
+
+
+def _store_errors() -> tuple[type[Exception], ...]:
+    """What a store may raise; asked for only when something was raised, so that nothing is imported for it in vain."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return (MlflowException, SQLAlchemyError, OSError)
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="wattrack-") as folder:
+        yield Path(folder)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user without a name
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"

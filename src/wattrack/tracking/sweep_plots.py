@@ -1,0 +1,234 @@
+"""Plots of a sweep: size, quality and energy of its models against each other."""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from wattrack.metrics import METRICS
+from wattrack.tracking.colors import plot_colors
+from wattrack.tracking.plots import (
+    MUTED,
+    XY,
+    axis_label,
+    new_figure,
+    number_label,
+    place_labels,
+    size_label,
+    write_plot,
+)
+
+MEASURED, MODELLED = "energy/measured_wh", "energy/codecarbon_wh"
+
+_VARYING = ("dataset", "preset", "hardware")
+_HEADLINE = (
+    "quality/score",
+    "throughput/output_tokens_per_s",
+    "latency/ttft_s_p50",
+    "memory/vram_peak_gib",
+    "memory/rss_peak_gib",
+)
+
+
+def write_sweep_plots(folder: Path, runs: pd.DataFrame) -> None:
+    """Write every comparison that the finished runs allow, each as PNG and CSV.
+
+    Args:
+        folder: existing folder.
+        runs: as `Tracker.load_runs` returns them.
+    """
+    data = plot_data(runs)
+    energy = energy_column(data)
+    sized = data.dropna(subset=["params_b", "quality/score"]) if not data.empty else data
+    needs_size = "fewer than two finished runs state model/params_b"
+    sized = sized if len(sized) > 1 else pd.DataFrame()
+    write_plot(folder, "size_score", sized, draw_size_score, needs_size)
+    by_energy = data.dropna(subset=[energy]) if energy else pd.DataFrame()
+    no_energy = "no finished run has energy"
+    sized = sized.dropna(subset=[energy]) if energy and not sized.empty else pd.DataFrame()
+    write_plot(
+        folder, "size_energy", sized, lambda d: draw_size_energy(d, str(energy)), f"{needs_size}, or {no_energy}"
+    )
+    write_plot(folder, "score_energy", by_energy, lambda d: draw_score_energy(d, str(energy)), no_energy)
+    write_plot(folder, "comparison", data, lambda d: draw_comparison(d, energy), "no run finished with a score")
+
+
+def energy_column(data: pd.DataFrame) -> str | None:
+    """Measured energy when every run has it, else codecarbon's; None when no run has either. They are never mixed."""
+    if data.empty:
+        return None
+    if MEASURED in data and data[MEASURED].notna().all():
+        return MEASURED
+    return MODELLED if MODELLED in data and data[MODELLED].notna().any() else None
+
+
+def plot_data(runs: pd.DataFrame) -> pd.DataFrame:
+    """The finished runs that have a score: run_id, label, model, group, params_b and every metric.
+
+    `label` is the model and whatever else differs between the runs; `group` is that rest, the same for a line
+    of sizes.
+    """
+    if "quality/score" not in runs:
+        return pd.DataFrame()
+    kept = runs[(runs["status"] == "FINISHED") & runs["quality/score"].notna()].reset_index(drop=True)
+    if kept.empty:
+        return pd.DataFrame()
+    model = kept["model"] if "model" in kept else kept["name"]
+    differing = [name for name in _VARYING if name in kept and kept[name].nunique(dropna=False) > 1]
+    group = kept[differing].astype(str).agg(" · ".join, axis=1) if differing else pd.Series("", index=kept.index)
+    sizes = kept["model/params_b"] if "model/params_b" in kept else pd.Series(math.nan, index=kept.index)
+    facts = pd.DataFrame(
+        {
+            "run_id": kept["run_id"],
+            "label": [f"{m} · {g}" if g else m for m, g in zip(model, group, strict=True)],
+            "model": model,
+            "group": group,
+            "params_b": pd.to_numeric(sizes, errors="coerce"),
+        }
+    )
+    metrics = [name for name in METRICS if name in kept and kept[name].notna().any()]
+    return pd.concat([facts, kept[metrics]], axis=1)
+
+
+def draw_size_score(data: pd.DataFrame) -> Figure:
+    """Score with its interval over the number of parameters."""
+    figure = new_figure(7.5, 5)
+    axes = figure.add_subplot()
+    lines = _lines_by_size(axes, data, "quality/score")
+    colors = plot_colors(data["model"])
+    for _, run in data.iterrows():
+        low, high = run.get("quality/score_ci_low", math.nan), run.get("quality/score_ci_high", math.nan)
+        score = run["quality/score"]
+        errors = [[max(0.0, score - low)], [max(0.0, high - score)]] if low == low and high == high else None
+        axes.errorbar(run["params_b"], score, yerr=errors, fmt="o", markersize=8, capsize=4, color=colors[run["model"]])
+    _score_axis(axes)
+    _size_axis(axes, data)
+    axes.set_title("Score by model size, with 95 % intervals")
+    bars = [
+        ((run["params_b"], run["quality/score_ci_low"]), (run["params_b"], run["quality/score_ci_high"]))
+        for _, run in data.iterrows()
+        if {"quality/score_ci_low", "quality/score_ci_high"} <= set(data) and run["quality/score_ci_low"] >= 0
+    ]
+    place_labels(axes, _points(data, "params_b", "quality/score"), list(data["label"]), lines + bars)
+    return figure
+
+
+def draw_size_energy(data: pd.DataFrame, energy: str) -> Figure:
+    """Energy over the number of parameters, both logarithmic."""
+    figure = new_figure(7.5, 5)
+    axes = figure.add_subplot()
+    lines = _lines_by_size(axes, data, energy)
+    _scatter(axes, data, "params_b", energy)
+    _energy_axis(axes, data, energy, "y")
+    _size_axis(axes, data)
+    axes.set_title(f"Energy by model size ({_how(energy)})")
+    place_labels(axes, _points(data, "params_b", energy), list(data["label"]), lines)
+    return figure
+
+
+def draw_score_energy(data: pd.DataFrame, energy: str) -> Figure:
+    """Score over energy: up and to the left is better."""
+    figure = new_figure(7.5, 5)
+    axes = figure.add_subplot()
+    _scatter(axes, data, energy, "quality/score")
+    _score_axis(axes)
+    _energy_axis(axes, data, energy, "x")
+    axes.set_title(f"Score by energy ({_how(energy)}); up and left is better")
+    place_labels(axes, _points(data, energy, "quality/score"), list(data["label"]))
+    return figure
+
+
+def draw_comparison(data: pd.DataFrame, energy: str | None) -> Figure:
+    """Small multiples of the headline metrics; every panel in the same order, best score first."""
+    metrics = [m for m in (*_HEADLINE, energy) if m is not None and m in data and data[m].notna().any()]
+    ordered = data.sort_values("quality/score", ascending=False)
+    colors = plot_colors(data["model"])
+    columns = min(3, len(metrics))
+    rows = math.ceil(len(metrics) / columns)
+    figure = new_figure(1.5 + 3.6 * columns, rows * (1.2 + 0.36 * len(ordered)))
+    places = range(len(ordered))
+    for number, metric in enumerate(metrics):
+        axes = figure.add_subplot(rows, columns, number + 1)
+        values = ordered[metric]
+        axes.barh(places, values.fillna(0), color=[colors[m] for m in ordered["model"]], height=0.7)
+        top = values.max() or 1.0
+        for place, value in zip(places, values, strict=True):
+            text = "not measured" if math.isnan(value) else number_label(value)
+            axes.text((0 if math.isnan(value) else value) + 0.02 * top, place, text, va="center", fontsize=9)
+        axes.set_xlim(0, 1.25 * top)
+        axes.set_yticks(places, ordered["label"] if number % columns == 0 else [""] * len(ordered))
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        better = {"higher": " ↑", "lower": " ↓", "neither": ""}[METRICS[metric].better]
+        axes.set_title(axis_label(metric) + better, fontsize=9.5)
+    figure.suptitle("Comparison, best score first; the arrow points to better", x=0.01, ha="left", fontweight="bold")
+    return figure
+
+
+def _how(energy: str) -> str:
+    return "measured, generate phase" if energy == MEASURED else "modelled by codecarbon, whole job"
+
+
+def _scatter(axes: Axes, data: pd.DataFrame, x: str, y: str) -> None:
+    colors = plot_colors(data["model"])
+    axes.scatter(data[x], data[y], s=70, c=[colors[m] for m in data["model"]], zorder=3)
+
+
+def _points(data: pd.DataFrame, x: str, y: str) -> list[XY]:
+    return list(zip(data[x].astype(float), data[y].astype(float), strict=True))
+
+
+def _lines_by_size(axes: Axes, data: pd.DataFrame, metric: str) -> list[tuple[XY, XY]]:
+    """A thin line through the sizes of each group of otherwise equal runs; returns its pieces."""
+    pieces: list[tuple[XY, XY]] = []
+    for _, runs in data.groupby("group"):
+        ordered = runs.sort_values("params_b")
+        pieces += pairwise(_points(ordered, "params_b", metric))
+        axes.plot(ordered["params_b"], ordered[metric], color=MUTED, linewidth=1, alpha=0.6, zorder=1)
+    return pieces
+
+
+def _score_axis(axes: Axes) -> None:
+    axes.set_ylim(-0.02, 1.05)
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1], ["0", "20 %", "40 %", "60 %", "80 %", "100 %"])
+    axes.set_ylabel("score")
+
+
+def _size_axis(axes: Axes, data: pd.DataFrame) -> None:
+    """Logarithmic, with a tick at each size that leaves room for its label."""
+    axes.set_xscale("log")
+    low, high = data["params_b"].min(), data["params_b"].max()
+    margin = max((high / low) ** 0.12, 1.3)
+    axes.set_xlim(low / margin, high * margin)
+    room = (high * margin * margin / low) ** 0.09
+    ticks: list[float] = []
+    for size in sorted(data["params_b"].unique()):
+        if not ticks or size / ticks[-1] > room:
+            ticks.append(float(size))
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: size_label(value)))
+    axes.set_xlabel("parameters (logarithmic)")
+
+
+def _energy_axis(axes: Axes, data: pd.DataFrame, energy: str, which: Literal["x", "y"]) -> None:
+    """Logarithmic where the values span more than a factor of five, else from zero."""
+    low, high = data[energy].min(), data[energy].max()
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    limits = axes.set_xlim if which == "x" else axes.set_ylim
+    scale = axes.set_xscale if which == "x" else axes.set_yscale
+    label = axes.set_xlabel if which == "x" else axes.set_ylabel
+    if low > 0 and high / low > 5:
+        scale("log")
+        limits(low / 1.6, high * 1.6)
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_minor_locator(NullLocator())
+    else:
+        limits(0, 1.15 * high if high > 0 else 1)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number_label(value)))
+    label(axis_label(energy))

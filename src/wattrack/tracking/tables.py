@@ -1,0 +1,104 @@
+"""Records as tables: the complete one for analysis, and a short one that the MLflow UI can show and compare."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import pandas as pd
+
+from wattrack.schema import Record
+
+VIEWER_ROWS = 2000
+"""The UI freezes for half a minute on a table of 10,000 rows."""
+VIEWER_TEXT_BYTES = 2048
+
+_LEADING = ("id", "question", "output", "target", "answer", "score")
+"""The UI pairs runs by the first column and compares the column named `output`."""
+_TRAILING = (
+    "input_tokens",
+    "output_tokens",
+    "latency_s",
+    "ttft_s",
+    "finish_reason",
+    "error",
+    "repeat",
+    "explanation",
+)
+_TEXTS = ("question", "output", "target", "answer", "error", "explanation")
+_FLOATS = ("latency_s", "ttft_s", "score")
+_STRINGS = ("answer", "error", "group")
+
+
+def records_frame(records: Sequence[Record]) -> pd.DataFrame:
+    """Every field of every record in record order; task metrics are columns `metric/<name>`; absent values are null."""
+    names = sorted({name for record in records for name in record.metrics})
+    rows = []
+    for record in records:
+        row = asdict(record)
+        metrics = row.pop("metrics")
+        rows.append({**row, **{f"metric/{name}": metrics.get(name) for name in names}})
+    fields = [name for name in Record.__dataclass_fields__ if name != "metrics"]
+    frame = pd.DataFrame(rows, columns=[*fields, *(f"metric/{name}" for name in names)])
+    # Explicit types: a column without any value must not change its type from one run to the next.
+    types = {name: "float64" for name in (*_FLOATS, *(f"metric/{n}" for n in names))}
+    return frame.astype({**types, **{name: "string" for name in _STRINGS}})
+
+
+def viewer_frame(records: Sequence[Record]) -> pd.DataFrame:
+    """The first VIEWER_ROWS records with long texts cut: what the UI pages through and compares between runs.
+
+    The first column identifies the question, with the repeat appended where there are several (`12 #1`).
+    """
+    repeated = any(record.repeat > 0 for record in records)
+    full = records_frame(records[:VIEWER_ROWS])
+    metrics = [name for name in full.columns if name.startswith("metric/")]
+    frame = full[[*_LEADING, *metrics, *_TRAILING]].rename(columns=lambda name: name.removeprefix("metric/"))
+    if repeated:
+        frame["id"] = [f"{i} #{r}" for i, r in zip(frame["id"], frame["repeat"], strict=True)]
+    for name in _TEXTS:
+        frame[name] = [None if pd.isna(text) else cut(str(text)) for text in frame[name]]
+    # Objects with None: what MLflow's own writer expects, and null rather than NaN in the file.
+    return frame.astype(object).where(frame.notna(), None)
+
+
+def cut(text: str, limit_bytes: int = VIEWER_TEXT_BYTES) -> str:
+    """`text` within `limit_bytes` of UTF-8, a mark at the end saying how long it was."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= limit_bytes:
+        return text
+    mark = f"… [cut, {len(text):,} chars]"
+    return data[: limit_bytes - len(mark.encode())].decode("utf-8", "ignore") + mark
+
+
+COMPARISON_METRICS = (
+    "quality/score",
+    "quality/score_ci_low",
+    "quality/score_ci_high",
+    "throughput/output_tokens_per_s",
+    "latency/ttft_s_p50",
+    "latency/itl_s_p50",
+    "latency/e2e_s_p50",
+    "memory/vram_peak_gib",
+    "memory/rss_peak_gib",
+    "energy/measured_wh",
+    "energy/codecarbon_wh",
+    "energy/j_per_output_token",
+    "energy/j_per_correct",
+    "carbon/co2e_g",
+    "cost/usd",
+    "time/generate_s",
+    "time/total_s",
+)
+"""What a sweep's table shows of each run, in this order, where any run has it."""
+
+_COMPARISON_SETTINGS = ("model", "model/params_b", "dataset", "preset", "hardware", "status")
+
+
+def comparison_frame(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per run of a sweep, best score first: settings that are known, metrics that any run has, run id."""
+    settings = [name for name in _COMPARISON_SETTINGS if name in runs]
+    metrics = [name for name in COMPARISON_METRICS if name in runs and runs[name].notna().any()]
+    frame = runs[[*settings, *metrics, "run_id"]]
+    if "quality/score" in metrics:
+        frame = frame.sort_values("quality/score", ascending=False, na_position="last")
+    frame = frame.reset_index(drop=True)
+    return frame.astype(object).where(frame.notna(), None)

@@ -1,0 +1,267 @@
+"""Saved views of the MLflow UI and the links that open them.
+
+MLflow 3.15 and newer keep a named view of the Runs page as an experiment tag. The format is not documented;
+it is known from the UI's own output and lives here alone. A view the UI cannot read shows the default page,
+nothing worse.
+"""
+
+import base64
+import json
+import time
+import uuid
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+JOBS_ONLY = 'tags.`wattrack.kind` = "job"'
+
+_TAG = "mlflow.sharedViewState."
+_VIEWS = (
+    ("wattrack-leaderboard", "Leaderboard", ""),
+    ("wattrack-tradeoffs", "Trade-offs", "CHART"),
+    ("wattrack-by-model", "By model", ""),
+    ("wattrack-over-questions", "Over questions", "CHART"),
+)
+"""(key in the link, name in the UI, mode of the Runs page)."""
+
+_SERIES = (
+    "system/gpu_0_power_usage_watts",
+    "system/gpu_0_utilization_percentage",
+    "system/cpu_utilization_percentage",
+    "system/process_rss_megabytes",
+)
+
+State = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Available:
+    """Which of two alternative metrics the runs of an experiment have."""
+
+    measured_energy: bool
+    gpu_memory: bool
+
+    @property
+    def energy(self) -> str:
+        """The metric that stands for energy."""
+        return "energy/measured_wh" if self.measured_energy else "energy/codecarbon_wh"
+
+    @property
+    def energy_title(self) -> str:
+        """Its name for people, saying when it is only modelled."""
+        return "energy (Wh, measured)" if self.measured_energy else "energy (Wh, modelled by codecarbon)"
+
+    @property
+    def memory(self) -> str:
+        """The metric that stands for memory."""
+        return "memory/vram_peak_gib" if self.gpu_memory else "memory/rss_peak_gib"
+
+
+def view_tags(available: Available, now_unix_ms: int | None = None) -> dict[str, str]:
+    """Experiment tags of the four views, by tag name."""
+    now = int(time.time() * 1000) if now_unix_ms is None else now_unix_ms
+    states = (_leaderboard(available), _tradeoffs(available), _by_model(available), _over_questions(available))
+    return {
+        _TAG + key: json.dumps({"name": name, "createdAt": now, "updatedAt": now, "state": _packed(state)})
+        for (key, name, _), state in zip(_VIEWS, states, strict=True)
+    }
+
+
+def same_view(one: str | None, other: str) -> bool:
+    """Whether two tags hold the same view, whenever they were written."""
+    try:
+        return one is not None and json.loads(one)["state"] == json.loads(other)["state"]
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def deep_links(base_url: str, experiment_id: str, run_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """(title, URL) of every arranged page for these runs, best run first.
+
+    One run: the views and its own page. Several: also the per-question comparison of all visible runs, and
+    the traces of the two best beside each other.
+    """
+    experiment = f"{base_url.rstrip('/')}/#/experiments/{experiment_id}"
+    links = [(name, _runs_page(experiment, key, mode)) for key, name, mode in _VIEWS]
+    if len(run_ids) > 1:
+        links.append(("Answers side by side", _runs_page(experiment, _VIEWS[0][0], "ARTIFACT")))
+        pair = urlencode(
+            {
+                "selectedRunUuid": run_ids[0],
+                "compareToRunUuid": run_ids[1],
+                # Only what both were asked; wrong answers beyond that have no counterpart in the other run.
+                "filter": "TAG::=::first::wattrack.traced",
+            }
+        )
+        links.append(("Two best models, question by question", f"{experiment}/evaluation-runs?{pair}"))
+    if run_ids:
+        title = "This run" if len(run_ids) == 1 else "Best run"
+        links.append((title, f"{experiment}/runs/{quote(run_ids[0])}?workflowType=machine_learning"))
+    return links
+
+
+def _runs_page(experiment: str, key: str, mode: str) -> str:
+    query = {"workflowType": "machine_learning", "viewStateShareKey": key}
+    if mode:
+        query["compareRunsMode"] = mode
+    return f"{experiment}/runs?{urlencode(query)}"
+
+
+def _packed(state: State) -> str:
+    data = json.dumps(state, separators=(",", ":")).encode()
+    return "deflate;" + base64.b64encode(zlib.compress(data, 9)).decode()
+
+
+def _state(**changes: object) -> State:
+    """The Runs page's whole state with jobs only, every run shown and sections in our order."""
+    return {
+        "searchFilter": JOBS_ONLY,
+        "orderByKey": "metrics.`quality/score`",
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": [],
+        "columnOrder": [],
+        "columnWidths": {},
+        "runsHiddenMode": "SHOWALL",  # otherwise only the first ten runs count
+        "viewMaximized": False,
+        "runListHidden": False,
+        "isAccordionReordered": True,
+        "useGroupedValuesInCharts": True,
+        "hideEmptyCharts": True,
+        "groupBy": None,
+        "groupsExpanded": {},
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+        **changes,
+    }
+
+
+def _headline(available: Available) -> list[str]:
+    return [
+        "quality/score",
+        available.energy,
+        *(["energy/j_per_correct"] if available.measured_energy else []),
+        "throughput/output_tokens_per_s",
+        "latency/ttft_s_p50",
+        "latency/e2e_s_p50",
+        available.memory,
+        "time/total_s",
+        "quality/score_ci_low",
+        "quality/score_ci_high",
+    ]
+
+
+def _columns(available: Available, extra_px: int = 0) -> State:
+    metrics = [f"metrics.`{name}`" for name in _headline(available)]
+    params = [f"params.`{name}`" for name in ("model", "model/params_b", "dataset", "preset", "hardware")]
+    return {
+        "selectedColumns": ["attributes.`Dataset`", *metrics, *params],
+        "columnOrder": metrics,
+        # The UI's default width shows 14 letters of a name, which makes every latency look the same.
+        "columnWidths": {c: 38 + 7 * len(c.split("`")[1]) + extra_px for c in (*metrics, *params)},
+    }
+
+
+def _leaderboard(available: Available) -> State:
+    # The hidden list leaves its room to the answers when the same view is opened as a comparison.
+    return _state(**_columns(available), runListHidden=True)
+
+
+def _by_model(available: Available) -> State:
+    by_model = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "model"}]}
+    return _state(**_columns(available, extra_px=70), groupBy=by_model)  # room for "(average)"
+
+
+def _tradeoffs(available: Available) -> State:
+    energy, memory = available.energy, available.memory
+    charts = [
+        _scatter("s1", energy),
+        _scatter("s1", "latency/e2e_s_p50"),
+        _scatter("s1", memory),
+        _parallel("s1", ["model"], [memory, "latency/e2e_s_p50", energy, "quality/score"]),
+        _bar("s2", "quality/score", "score"),
+        _bar("s3", energy, available.energy_title),
+        _bar("s3", "throughput/output_tokens_per_s", "output tokens/s, batched"),
+        _bar("s3", "latency/ttft_s_p50", "time to first token, batch 1, p50 (s)"),
+        _bar("s3", "latency/itl_s_p50", "time per token, batch 1, p50 (s)"),
+        _bar("s3", memory, "peak memory (GiB)"),
+    ]
+    names = ("Trade-offs" + ("" if available.measured_energy else " (energy modelled)"), "Quality", "Cost")
+    return _state(compareRunCharts=charts, compareRunSections=_sections(names))
+
+
+def _over_questions(available: Available) -> State:
+    running = ["running/score", *(["running/energy_wh"] if available.measured_energy else [])]
+    charts = [_line("s1", name) for name in running] + [_line("s2", name, over_time=True) for name in _SERIES]
+    return _state(compareRunCharts=charts, compareRunSections=_sections(("Over questions", "The machine over time")))
+
+
+def _sections(names: Sequence[str]) -> list[State]:
+    return [
+        {
+            "uuid": f"s{number}",
+            "name": name,
+            "display": True,
+            "isReordered": True,
+            "deleted": False,
+            "isGenerated": False,
+            "columns": 2,
+            "cardHeight": 400,
+        }
+        for number, name in enumerate(names, start=1)
+    ]
+
+
+def _chart(kind: str, section: str, identity: str, **settings: object) -> State:
+    return {
+        # Derived from the content, so that writing the same view again gives the same tag.
+        "uuid": uuid.uuid5(uuid.NAMESPACE_URL, f"wattrack:{kind}:{section}:{identity}").hex,
+        "type": kind,
+        "runsCountToCompare": 100,
+        "metricSectionId": section,
+        "deleted": False,
+        "isGenerated": False,
+        **settings,
+    }
+
+
+def _bar(section: str, metric: str, title: str) -> State:
+    return _chart("BAR", section, metric, metricKey=metric, displayName=title)
+
+
+def _scatter(section: str, x: str) -> State:
+    return _chart(
+        "SCATTER",
+        section,
+        x,
+        xaxis={"key": x, "type": "METRIC"},
+        yaxis={"key": "quality/score", "type": "METRIC"},
+    )
+
+
+def _parallel(section: str, params: list[str], metrics: list[str]) -> State:
+    return _chart("PARALLEL", section, "all", selectedParams=params, selectedMetrics=metrics, showAllRuns=False)
+
+
+def _line(section: str, metric: str, over_time: bool = False) -> State:
+    return _chart(
+        "LINE",
+        section,
+        metric,
+        metricKey=metric,
+        selectedMetricKeys=[metric],
+        lineSmoothness=0,
+        xAxisScaleType="linear",
+        scaleType="linear",
+        range={},
+        xAxisKey="time-relative" if over_time else "step",
+        selectedXAxisMetricKey="",
+        yAxisKey="metric",
+        yAxisExpressions=[],
+        ignoreOutliers=False,
+        useGlobalXaxisKey=False,
+        useGlobalLineSmoothing=True,
+    )
