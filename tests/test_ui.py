@@ -5,8 +5,8 @@ from pathlib import Path
 
 import mlflow
 import pytest
-from support import Command
 
+from support import Command
 from tracking.ui_checks import CHROMIUM, assert_ui, running_ui
 
 LADDER = ["demo_xs", "demo_s", "demo_m", "demo_l"]

@@ -199,8 +199,10 @@ def _ui(options: argparse.Namespace) -> int:
     from wattrack.tracking.store import ensure_store, store_uri, ui_command
 
     uri = store_uri(None, places.root())
-    if not uri.startswith("http"):
-        ensure_store(uri)
+    if uri.startswith("http"):
+        _console.print(f"the store is a server: open {uri}", highlight=False, soft_wrap=True)
+        return FINISHED
+    ensure_store(uri)
     command, environment = ui_command(uri, options.host, options.port)
     _console.print(f"{uri}\nhttp://{options.host}:{options.port}", highlight=False, soft_wrap=True)
     os.execvpe(command[0], command, {**os.environ, **environment})

@@ -80,15 +80,11 @@ def test_a_name_no_hub_would_take(tmp_path: Path) -> None:
     assert "neither an existing folder nor a valid hub id" in refusal("what is this?")
 
 
-def test_weights_that_cannot_fit_are_refused_with_both_numbers(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_that_cannot_fit_are_refused_with_both_numbers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "_free_ram_bytes", lambda: 100_000)
     monkeypatch.setattr(fit, "_free_vram_bytes", lambda: None)
     HFEngine(model_id=str(folder), dtype="bf16").check()
-    with pytest.raises(
-        EngineError, match=r"needs 0\.0 GiB of RAM for its weights \(fp32\) but only 0\.0 GiB"
-    ):
+    with pytest.raises(EngineError, match=r"needs 0\.0 GiB of RAM for its weights \(fp32\) but only 0\.0 GiB"):
         HFEngine(model_id=str(folder), dtype="fp32").check()
 
 
@@ -104,9 +100,7 @@ def test_missing_weights_inside_the_file_are_refused_while_loading(folder: Path)
     tensors = load_file(folder / "model.safetensors")
     tensors.pop("model.layers.1.mlp.up_proj.weight")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(
-        EngineError, match=r"lacks 1 weights of the model, e\.g\. model\.layers\.1\.mlp\.up_proj"
-    ):
+    with pytest.raises(EngineError, match=r"lacks 1 weights of the model, e\.g\. model\.layers\.1\.mlp\.up_proj"):
         HFEngine(model_id=str(folder), threads=1).load()
 
 

@@ -33,8 +33,7 @@ def test_what_is_possible_is_in_effect(folders: dict[str, Path]) -> None:
     assert facts["model/class"] == "Qwen2ForCausalLM" and facts["model/context_length"] == 256
     assert facts["model/revision"] is None
     assert facts["effective/generation"] == (
-        "checkpoint defaults ignored: "
-        "do_sample=True, repetition_penalty=1.3, temperature=0.6, top_k=20, top_p=0.8"
+        "checkpoint defaults ignored: do_sample=True, repetition_penalty=1.3, temperature=0.6, top_k=20, top_p=0.8"
     )
 
 
@@ -48,9 +47,7 @@ def test_parameters_and_bytes_are_those_of_the_model(folders: dict[str, Path]) -
     assert narrow["effective/dtype"] == "bf16"
 
 
-def test_auto_dtype_on_a_cpu_asks_the_processor(
-    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_dtype_on_a_cpu_asks_the_processor(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for native, dtype in ((True, "bf16"), (False, "fp32")):
         monkeypatch.setattr(effective, "cpu_computes_bf16", lambda native=native: native)
         assert facts_of(folders["qwen2"])["effective/dtype"] == dtype
@@ -95,9 +92,7 @@ def test_a_quantized_cache_is_used_where_there_is_a_backend(folders: dict[str, P
 def test_a_sliding_window_model_cannot_have_a_quantized_cache(folders: dict[str, Path]) -> None:
     facts = facts_of(folders["gemma2"], kv_cache="quantized")
     assert facts["effective/kv_cache"] == "dynamic"
-    assert "the model has layers without full attention (sliding_attention)" in str(
-        facts["effective/fallbacks"]
-    )
+    assert "the model has layers without full attention (sliding_attention)" in str(facts["effective/fallbacks"])
 
 
 def test_attention_a_model_does_not_offer_falls_back(folders: dict[str, Path]) -> None:
@@ -107,9 +102,7 @@ def test_attention_a_model_does_not_offer_falls_back(folders: dict[str, Path]) -
 
 
 def test_cuda_without_cuda_is_refused_not_downgraded(folders: dict[str, Path]) -> None:
-    with pytest.raises(
-        EngineError, match=r"device=cuda, but PyTorch .* sees no CUDA device: use hardware=cpu"
-    ):
+    with pytest.raises(EngineError, match=r"device=cuda, but PyTorch .* sees no CUDA device: use hardware=cpu"):
         HFEngine(model_id=str(folders["qwen2"]), device="cuda").load()
 
 

@@ -36,9 +36,7 @@ def by_hand(engine: HFEngine, prompt: str) -> list[int]:
 def run(engine: HFEngine, texts: Sequence[str], batch_size: int, **generation: object) -> list[Response]:
     """Responses in the order of `texts`."""
     engine._batcher.size = batch_size
-    requests = [
-        ask(text, str(i), seed=i, max_new_tokens=MAX_NEW, **generation) for i, text in enumerate(texts)
-    ]
+    requests = [ask(text, str(i), seed=i, max_new_tokens=MAX_NEW, **generation) for i, text in enumerate(texts)]
     return sorted(engine.generate(requests), key=lambda response: int(response.sample_id))
 
 
@@ -89,16 +87,13 @@ def test_groups_of_unequal_settings_never_share_a_batch(engine: HFEngine) -> Non
 def test_sampling_depends_on_the_seed_and_not_on_the_batch(engine: HFEngine) -> None:
     texts = ["Tom has 3 apples", "buys", "How many?", "été", "17", "Tom has"]
     answers = [
-        [response.text for response in run(engine, texts, size, temperature=1.0, top_p=0.9)]
-        for size in (1, 2, 5)
+        [response.text for response in run(engine, texts, size, temperature=1.0, top_p=0.9)] for size in (1, 2, 5)
     ]
     assert answers[0] == answers[1] == answers[2]
     greedy = [response.text for response in run(engine, texts, 5)]
     assert answers[0] != greedy
     other = [ask(text, str(i), seed=i + 100, temperature=1.0, top_p=0.9) for i, text in enumerate(texts)]
-    assert {r.sample_id: r.text for r in engine.generate(other)} != dict(
-        zip("012345", answers[0], strict=True)
-    )
+    assert {r.sample_id: r.text for r in engine.generate(other)} != dict(zip("012345", answers[0], strict=True))
 
 
 def test_sampling_draws_from_the_model_s_distribution(engine: HFEngine) -> None:
@@ -106,8 +101,7 @@ def test_sampling_draws_from_the_model_s_distribution(engine: HFEngine) -> None:
     draws, temperature, top_p = 2000, 3.0, 0.6
     engine._batcher.size = 250
     requests = [
-        ask("Tom", str(i), seed=i, temperature=temperature, top_p=top_p, max_new_tokens=1)
-        for i in range(draws)
+        ask("Tom", str(i), seed=i, temperature=temperature, top_p=top_p, max_new_tokens=1) for i in range(draws)
     ]
     ids = loaded.tokenizer("Tom")["input_ids"]
     with torch.no_grad():

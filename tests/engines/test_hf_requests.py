@@ -118,9 +118,7 @@ def test_one_row_stops_while_its_neighbour_goes_on(engine: HFEngine) -> None:
 
 
 def test_a_special_token_as_stop_string_ends_the_row(engine: HFEngine) -> None:
-    with scripted(
-        engine, {len(ids_of(engine, PROMPT)): [*bytes_of(engine, "17"), 4, *bytes_of(engine, "99")]}
-    ):
+    with scripted(engine, {len(ids_of(engine, PROMPT)): [*bytes_of(engine, "17"), 4, *bytes_of(engine, "99")]}):
         [response] = only(engine, ask(PROMPT, stop=("<|im_end|>",), max_new_tokens=8))
     assert (response.text, response.output_tokens, response.finish_reason) == ("17", 3, "stop")
 
@@ -165,9 +163,7 @@ def test_chat_prompts_use_the_template_without_a_second_bos(engine: HFEngine) ->
 def test_a_template_without_system_role_gets_its_text_in_the_user_turn(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = HFEngine(
-        model_id=str(build_model(tmp_path, chat_template=NO_SYSTEM, bos=True, pad=False)), threads=1
-    )
+    engine = HFEngine(model_id=str(build_model(tmp_path, chat_template=NO_SYSTEM, bos=True, pad=False)), threads=1)
     engine.load()
     request = chat(("system", "Be brief."), ("user", "3+4?"))
     with caplog.at_level(logging.WARNING):
@@ -220,17 +216,13 @@ def own_engine(folders: dict[str, Path]) -> Iterator[HFEngine]:
 def test_out_of_memory_halves_the_batch_and_loses_nothing(own_engine: HFEngine) -> None:
     requests = [ask("Tom " * (1 + i % 4), str(i)) for i in range(11)]
     expected = {r.sample_id: r.text for r in own_engine.generate(requests)}
-    with failing(
-        own_engine, lambda rows: torch.OutOfMemoryError("CUDA out of memory.") if rows > 3 else None
-    ):
+    with failing(own_engine, lambda rows: torch.OutOfMemoryError("CUDA out of memory.") if rows > 3 else None):
         responses = list(own_engine.generate(requests))
     assert {r.sample_id: r.text for r in responses} == expected and len(responses) == 11
     assert max(r.batch_size for r in responses) == 2
     facts = own_engine.facts()
     assert facts["effective/batch_size"] == 2
-    assert (
-        facts["effective/fallbacks"] == "batch_size 8 -> 4: out of memory; batch_size 4 -> 2: out of memory"
-    )
+    assert facts["effective/fallbacks"] == "batch_size 8 -> 4: out of memory; batch_size 4 -> 2: out of memory"
 
 
 def test_out_of_memory_with_one_row_is_that_row_s_error(own_engine: HFEngine) -> None:

@@ -105,9 +105,7 @@ def test_its_size_on_the_hub_counts_against_memory(hub: type[Hub], monkeypatch: 
     ],
     ids=["unknown", "revision", "gated", "gated files", "server error", "no checkpoint"],
 )
-def test_refusals_say_what_to_do(
-    hub: type[Hub], answers: dict[str, tuple[int, str, str]], message: str
-) -> None:
+def test_refusals_say_what_to_do(hub: type[Hub], answers: dict[str, tuple[int, str, str]], message: str) -> None:
     hub.answers = answers
     with pytest.raises(EngineError) as caught:
         locate("org/model", "main")
@@ -126,9 +124,7 @@ def test_a_network_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *args, **options: answered.wait(30))
     monkeypatch.setattr(checkpoint, "_HUB_DEADLINE_S", 0.2)
     started_s = time.perf_counter()
-    with pytest.raises(
-        EngineError, match=r"cannot reach the Hugging Face hub for org/model \(TimeoutError\)"
-    ):
+    with pytest.raises(EngineError, match=r"cannot reach the Hugging Face hub for org/model \(TimeoutError\)"):
         locate("org/model", "main")
     assert time.perf_counter() - started_s < 10
     answered.set()

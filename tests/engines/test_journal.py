@@ -15,9 +15,9 @@ from wattrack.errors import DatasetError, EngineError
 from wattrack.journal import Journal, read_journal, response_from_json, response_to_json
 from wattrack.schema import Response
 
-wild_text = st.text(
-    st.characters() | st.sampled_from('\n\r\x0b\x0c\x1c\x1e\x85\u2028\u2029\ud800"\\\x00')
-) | st.just("a\u2028b")
+wild_text = st.text(st.characters() | st.sampled_from('\n\r\x0b\x0c\x1c\x1e\x85\u2028\u2029\ud800"\\\x00')) | st.just(
+    "a\u2028b"
+)
 seconds = st.floats(min_value=0, max_value=1e9)
 responses = st.builds(
     Response,
@@ -43,9 +43,7 @@ def answered(sample_id: str = "q", repeat: int = 0, text: str = "17") -> Respons
     )
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None
-)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(written=st.lists(responses, max_size=4))
 def test_what_is_written_is_read(tmp_path: Path, written: list[Response]) -> None:
     path = tmp_path / "responses.jsonl"
@@ -62,9 +60,7 @@ def test_what_is_written_is_read(tmp_path: Path, written: list[Response]) -> Non
         )
 
 
-def test_a_line_cut_by_a_crash_is_dropped_and_then_removed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_line_cut_by_a_crash_is_dropped_and_then_removed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "responses.jsonl"
     with Journal(path) as journal:
         journal.append(answered("a"))
@@ -92,9 +88,7 @@ def test_a_line_cut_by_a_crash_is_dropped_and_then_removed(
         ({"colour": "red"}, "unknown field colour"),
     ],
 )
-def test_other_damage_is_named_with_file_and_line(
-    tmp_path: Path, line: str | dict[str, object], reason: str
-) -> None:
+def test_other_damage_is_named_with_file_and_line(tmp_path: Path, line: str | dict[str, object], reason: str) -> None:
     path = tmp_path / "responses.jsonl"
     good = response_to_json(answered())
     bad = line if isinstance(line, str) else json.dumps({**json.loads(good), **line})
@@ -107,8 +101,7 @@ def test_other_damage_is_named_with_file_and_line(
 def test_fields_with_defaults_may_be_absent() -> None:
     full = json.loads(response_to_json(answered()))
     short = {
-        key: full[key]
-        for key in ("sample_id", "repeat", "text", "finish_reason", "input_tokens", "output_tokens")
+        key: full[key] for key in ("sample_id", "repeat", "text", "finish_reason", "input_tokens", "output_tokens")
     }
     assert response_from_json(json.dumps(short)) == answered()
 

@@ -40,9 +40,7 @@ def build_tokenizer(
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     core.train_from_iterator(
         CORPUS * 4,
-        trainers.BpeTrainer(
-            vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False
-        ),
+        trainers.BpeTrainer(vocab_size=320, special_tokens=SPECIAL, initial_alphabet=alphabet, show_progress=False),
     )
     if bos:
         from tokenizers.processors import TemplateProcessing
@@ -97,9 +95,7 @@ def build_model(folder: Path, kind: str = "qwen2", **tokenizer_options: object) 
     return folder
 
 
-def ask(
-    prompt: str, sample_id: str = "q", *, seed: int = 0, repeat: int = 0, **generation: object
-) -> Request:
+def ask(prompt: str, sample_id: str = "q", *, seed: int = 0, repeat: int = 0, **generation: object) -> Request:
     """A completion request; generation settings default to 12 new tokens, greedy."""
     settings = Generation(**{"max_new_tokens": 12, **generation})
     return Request(sample_id=sample_id, repeat=repeat, prompt=prompt, generation=settings, seed=seed)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from tracking.examples import LADDER, job_result, readings, runs_frame
 from wattrack.tracking import job_plots, plots, sweep_plots, views
 from wattrack.tracking.colors import model_color, plot_colors
-from wattrack.tracking.ui import link_bare_ui, ui_command
+from wattrack.tracking.ui import ui_command
 
 
 def _texts(figure: Figure) -> str:
@@ -142,13 +142,3 @@ def test_the_ui_starts_light() -> None:
     assert command[1:] == ["-m", "mlflow", "ui", "--workers", "1", "--host", "127.0.0.1", "--port", "5001"]
     assert environment["MLFLOW_BACKEND_STORE_URI"] == "sqlite:////x/mlflow.db"
     assert environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
-
-
-def test_the_link_for_a_bare_ui_never_replaces_a_file(tmp_path: Path) -> None:
-    link = link_bare_ui(tmp_path)
-    assert link is not None and link_bare_ui(tmp_path) == link
-    assert link.readlink() == Path("mlruns/mlflow.db")
-    link.unlink()
-    link.write_text("mine")
-    assert link_bare_ui(tmp_path) is None
-    assert link.read_text() == "mine"

@@ -57,17 +57,16 @@ def score(metrics: Mapping[str, float | None]) -> str:
     return f"{value:.1%} [{low:.1%}, {high:.1%}]"
 
 
-def job_table(name: str, metrics: Mapping[str, float | None], sources: str) -> Table:
+def job_table(name: str, metrics: Mapping[str, float | None]) -> Table:
     """What one job measured; a metric that was not measured is not shown."""
     table = Table(title=name, title_justify="left", show_header=False, box=None, pad_edge=False)
-    table.add_column(style="dim")
-    table.add_column(justify="right")
-    table.add_column(style="dim")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True)
     table.add_row("quality/score", score(metrics), "95 % Wilson interval")
     for key in _JOB_ROWS:
         if (value := metrics.get(key)) is not None:
             table.add_row(key, number(value), METRICS[key].unit if METRICS[key].unit != "1" else "")
-    table.add_row("energy sources", sources, "")
     return table
 
 

@@ -23,14 +23,14 @@ from wattrack.schema import JobResult, JobStart
 from wattrack.tracking import entries, processes, series, views
 from wattrack.tracking.colors import model_color
 from wattrack.tracking.database import ensure_store, quiet_environment, sqlite_path, store_uri
-from wattrack.tracking.ui import link_bare_ui, ui_command
+from wattrack.tracking.ui import ui_command
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-__all__ = ["Tracker", "ensure_store", "link_bare_ui", "quiet_environment", "store_uri", "ui_command"]
+__all__ = ["Tracker", "ensure_store", "quiet_environment", "store_uri", "ui_command"]
 
 log = logging.getLogger(__name__)
 

@@ -1,10 +1,6 @@
-"""The command that opens the MLflow UI on a store, and the link that makes a bare `mlflow ui` find it."""
+"""The command that opens the MLflow UI on a store."""
 
-import logging
 import sys
-from pathlib import Path
-
-log = logging.getLogger(__name__)
 
 
 def ui_command(uri: str, host: str, port: int) -> tuple[list[str], dict[str, str]]:
@@ -21,21 +17,3 @@ def ui_command(uri: str, host: str, port: int) -> tuple[list[str], dict[str, str
         "MLFLOW_LOGGING_LEVEL": "WARNING",
     }
     return command, environment
-
-
-def link_bare_ui(root: Path) -> Path | None:
-    """Link `root`/mlflow.db to mlruns/mlflow.db, so that `mlflow ui` without flags in `root` opens the store.
-
-    Returns:
-        The link, or None when a real file or another link is in the way (it is left alone) or links are not
-        possible.
-    """
-    link, target = root / "mlflow.db", Path("mlruns") / "mlflow.db"
-    if link.is_symlink() and link.readlink() == target:
-        return link
-    try:
-        link.symlink_to(target)
-    except OSError as e:
-        log.info("No link %s (%s); `wattrack ui` opens the store all the same", link, e)
-        return None
-    return link
