@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,18 @@ def test_a_missing_answer_is_an_engine_error(tmp_path: Path) -> None:
     with Journal(tmp_path / "r.jsonl") as journal, pytest.raises(EngineError, match="answered 1 of 2"):
         collect(Forgetful(), [request("a"), request("b")], Windows(), journal, lambda r: None)
     assert len(read_journal(tmp_path / "r.jsonl")) == 1  # what was finished is on disk
+
+
+def test_a_job_whose_every_question_failed_has_no_score(tmp_path: Path) -> None:
+    class Broken(Forgetful):
+        def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+            yield from (replace(response(r.sample_id), error="prompt too long") for r in requests)
+
+    with (
+        Journal(tmp_path / "r.jsonl") as journal,
+        pytest.raises(EngineError, match="none of the 2 questions could be answered; the first: prompt too long"),
+    ):
+        collect(Broken(), [request("a"), request("b")], Windows(), journal, lambda r: None)
 
 
 def test_probe_asks_one_at_a_time_and_no_probe_opens_no_window(engine: ReplayEngine) -> None:

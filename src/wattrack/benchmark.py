@@ -27,7 +27,8 @@ def collect(
 ) -> list[Response]:
     """Answer every request inside the window `generate`; each response is journalled as it arrives.
 
-    Returns one response per request, in request order. EngineError when the engine left one out or made one up.
+    Returns one response per request, in request order. EngineError when the engine left one out or made one up, or
+    when every single one failed: that is a broken setup, not a score of 0.
     """
     found: dict[tuple[str, int], Response] = {}
     with meter.window("generate"):
@@ -38,7 +39,10 @@ def collect(
     keys = [(r.sample_id, r.repeat) for r in requests]
     if found.keys() != set(keys):
         raise EngineError(f"the engine answered {len(found)} of {len(keys)} requests; the rest are missing")
-    return [found[key] for key in keys]
+    responses = [found[key] for key in keys]
+    if all(r.error is not None for r in responses):
+        raise EngineError(f"none of the {len(keys)} questions could be answered; the first: {responses[0].error}")
+    return responses
 
 
 def latency_probe(engine: Engine, requests: Sequence[Request], meter: Windows) -> list[Response]:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,6 +93,7 @@ def run_job(plan: Plan, console: Console) -> float | None:
     start = _start(plan)
     plan.output_dir.mkdir(parents=True, exist_ok=True)
     (plan.output_dir / "config.yaml").write_text(start.config_yaml, "utf-8")
+    tracker.close_dead_runs()  # of earlier processes that were killed: nothing stays RUNNING for ever
     run_id = tracker.start(start)
     status: Status = "FAILED"
     error, result = None, None
@@ -111,8 +112,8 @@ def run_job(plan: Plan, console: Console) -> float | None:
         _end(tracker, run_id, status, error, plan.output_dir)
     console.print(job_table(plan.name, result.metrics))
     console.print(f"energy: {result.tags['energy.sources']}", style="dim", highlight=False, soft_wrap=True)
-    for title, url in tracker.links(run_ids=[run_id], base_url=ui_url(plan.cfg)) if plan.sweep_id is None else ():
-        console.print(f"  {title}: {url}", markup=False, highlight=False, soft_wrap=True)
+    if plan.sweep_id is None:
+        print_links(console, tracker, [run_id], plan.cfg)
     return result.metrics["quality/score"]
 
 
@@ -124,10 +125,13 @@ def open_tracker(cfg: DictConfig) -> Tracker:
     return Tracker(uri, cfg.tracking.experiment, artifact_root=root / "mlruns", traces=cfg.tracking.traces)
 
 
-def ui_url(cfg: DictConfig) -> str:
-    """Address that printed links start with."""
-    uri: str | None = cfg.tracking.uri
-    return uri if uri and uri.startswith("http") else f"http://127.0.0.1:{cfg.tracking.ui_port}"
+def print_links(console: Console, tracker: Tracker, run_ids: Sequence[str], cfg: DictConfig) -> None:
+    """Where to look in the MLflow UI; a server's own address, or the one that `wattrack ui` will have."""
+    local = f"http://127.0.0.1:{cfg.tracking.ui_port}"
+    hint = "" if tracker.uri.startswith("http") else " (start the UI with `make ui` or `wattrack ui`)"
+    console.print(f"Look at it{hint}:", markup=False, highlight=False)
+    for title, url in tracker.links(list(run_ids), base_url=local if hint else tracker.uri.rstrip("/")):
+        console.print(f"  {title}: {url}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _questions(plan: Plan) -> Questions:

@@ -76,7 +76,7 @@ def _finalize(
     # Imported here: Hydra builds SweepCallback at every start, also for a configuration that is then refused.
     from wattrack import environment
     from wattrack.comparison.table import sweep_table
-    from wattrack.job import open_tracker, ui_url
+    from wattrack.job import open_tracker, print_links
     from wattrack.redaction import redacted
     from wattrack.schema import JobStart
 
@@ -103,9 +103,7 @@ def _finalize(
         raise
     tracker.end(run_id, status, None)
     finished = runs[runs["status"] == "FINISHED"]
-    console.print("Look at it (start the UI with `make ui` or `wattrack ui`):")
-    for title, url in tracker.links(run_ids=list(finished["run_id"]), base_url=ui_url(cfg)):
-        console.print(f"  {title}: {url}", markup=False, highlight=False, soft_wrap=True)
+    print_links(console, tracker, list(finished["run_id"]), cfg)
 
 
 def _description(runs: list[Any]) -> str:
