@@ -140,6 +140,15 @@ def test_latency_definitions() -> None:
     assert found["latency/ttft_s_p99"] is None
 
 
+def test_memory_that_earlier_jobs_left_is_not_added() -> None:
+    before = SystemSample(time_s=-5.0, unix_ms=0, values={"system/process_rss_megabytes": 2**30 / 1e6})
+    seen = replace(readings(window("generate", 2.0)), samples=(before,))
+    found = summarize([RIGHT], [], seen, {}, Prices())
+    assert found["memory/rss_peak_gib"] == 2.0
+    assert found["memory/rss_added_gib"] == pytest.approx(1.0)
+    assert summarize([RIGHT], [], readings(window("generate", 2.0)), {}, Prices())["memory/rss_added_gib"] is None
+
+
 def test_loads_are_of_the_generate_window_and_summed_over_gpus() -> None:
     def at(time_s: float, *watts: float) -> SystemSample:
         values = {f"system/gpu_{i}_power_usage_watts": w for i, w in enumerate(watts)}

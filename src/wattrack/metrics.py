@@ -84,6 +84,9 @@ METRICS: dict[str, Metric] = {
     "memory/rss_peak_gib": Metric(
         "GiB", "lower", "peak resident memory of the process tree (Python and libraries included)"
     ),
+    "memory/rss_added_gib": Metric(
+        "GiB", "lower", "peak resident memory of the generate window minus what the process held before loading"
+    ),
     "memory/weights_gib": Metric("GiB", "lower", "bytes of the loaded parameters and buffers"),
     "energy/measured_wh": Metric("Wh", "lower", "generate window, counters and integrated power sensors only"),
     "energy/modelled_wh": Metric("Wh", "lower", "whole job, codecarbon's load and RAM models only"),

@@ -39,6 +39,7 @@ def summarize(
         **tokens(records),
         **throughput(records, generate),
         **dict(generate.peaks if generate else {}),
+        "memory/rss_added_gib": rss_added(readings, generate),
         **energy(readings, generate),
         **loads(readings.samples, generate),
         **times(readings),
@@ -169,6 +170,17 @@ def _measured_wh(part: Energy) -> float | None:
     if part.joules is None or part.source not in ("measured", "sampled"):
         return None
     return part.joules / _WH
+
+
+def rss_added(readings: Readings, window: Window | None) -> float | None:
+    """GiB that loading and generating added to the process.
+
+    Jobs of a sweep share a process, and what earlier ones left behind (allocator pools, kernel caches) is in its peak;
+    the first sample, taken as the meters open and before the model loads, is what this job did not cause.
+    """
+    peak = window.peaks.get("memory/rss_peak_gib") if window else None
+    before = next((s.values.get("system/process_rss_megabytes") for s in readings.samples), None)
+    return None if peak is None or before is None else max(0.0, peak - before * 1e6 / 2**30)
 
 
 def loads(samples: Sequence[SystemSample], window: Window | None) -> Metrics:

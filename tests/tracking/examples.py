@@ -170,6 +170,7 @@ def job_result(model: str = "demo_s", questions: int = 60, gpu: bool = False, **
         "latency/e2e_s_p50": 0.1 + 40 * size,
         "throughput/output_tokens_per_s": 2100 / (1 + 900 * size),
         "memory/rss_peak_gib": 0.8123456789 + 20 * size,
+        "memory/rss_added_gib": 0.1 + 20 * size,
         "memory/vram_peak_gib": 2 + 30 * size if gpu else None,
         "energy/codecarbon_wh": 0.2 + 120 * size,
         "time/total_s": 24 + 2000 * size,

@@ -58,7 +58,7 @@ _NAMES = {
     "latency/itl_s_p50": "time per token, p50",
     "latency/e2e_s_p50": "answer time at batch 1, p50",
     "memory/vram_peak_gib": "peak GPU memory",
-    "memory/rss_peak_gib": "peak resident memory",
+    "memory/rss_added_gib": "resident memory added",
     "energy/j_per_correct": "energy per correct answer",
     "time/total_s": "job time",
 }

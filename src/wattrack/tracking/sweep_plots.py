@@ -31,7 +31,7 @@ _HEADLINE = (
     "throughput/output_tokens_per_s",
     "latency/ttft_s_p50",
     "memory/vram_peak_gib",
-    "memory/rss_peak_gib",
+    "memory/rss_added_gib",
 )
 
 

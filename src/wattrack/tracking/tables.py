@@ -78,7 +78,7 @@ COMPARISON_METRICS = (
     "latency/itl_s_p50",
     "latency/e2e_s_p50",
     "memory/vram_peak_gib",
-    "memory/rss_peak_gib",
+    "memory/rss_added_gib",
     "energy/measured_wh",
     "energy/codecarbon_wh",
     "energy/j_per_output_token",

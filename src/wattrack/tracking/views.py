@@ -55,7 +55,7 @@ class Available:
     @property
     def memory(self) -> str:
         """The metric that stands for memory."""
-        return "memory/vram_peak_gib" if self.gpu_memory else "memory/rss_peak_gib"
+        return "memory/vram_peak_gib" if self.gpu_memory else "memory/rss_added_gib"
 
 
 def view_tags(available: Available, now_unix_ms: int | None = None) -> dict[str, str]:
