@@ -88,8 +88,17 @@ class HFEngine:
         self._checkpoint = checkpoint
 
     def prepare(self) -> None:
-        """Import torch and transformers: seconds, and only in the first job of a process."""
+        """Import torch, transformers and the model's own classes: seconds, and only in the first job of a process.
+
+        Raises:
+            EngineError: as `check` and `load`.
+        """
         from wattrack.engines import decoding, loading, rendering  # noqa: F401
+
+        if self._checkpoint is None:
+            self.check()
+        assert self._checkpoint is not None
+        loading.prime(self._settings, self._checkpoint)
 
     def load(self) -> Mapping[str, object]:
         """Load tokenizer and weights; does what `check` does first where it was not called.

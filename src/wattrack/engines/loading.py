@@ -73,11 +73,7 @@ def load(settings: Settings, checkpoint: Checkpoint) -> Loaded:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    origin = {
-        "revision": checkpoint.revision or settings.revision,
-        "local_files_only": checkpoint.local,
-        "trust_remote_code": False,
-    }
+    origin = _origin(settings, checkpoint)
     with _one_line_refusal(settings.model_id):
         started_s = time.perf_counter()
         config = AutoConfig.from_pretrained(checkpoint.source, **origin)
@@ -104,6 +100,29 @@ def load(settings: Settings, checkpoint: Checkpoint) -> Loaded:
     )
     loaded.facts.update(_facts(settings, checkpoint, loaded))
     return loaded
+
+
+def prime(settings: Settings, checkpoint: Checkpoint) -> None:
+    """Import what loading this checkpoint imports on the way, by building its tokenizer and an empty model.
+
+    Raises:
+        EngineError: as `load`.
+    """
+    import accelerate  # noqa: F401  for device_map
+
+    origin = _origin(settings, checkpoint)
+    with _one_line_refusal(settings.model_id), torch.device("meta"):
+        AutoTokenizer.from_pretrained(checkpoint.source, **origin)
+        auto: Any = AutoModelForCausalLM
+        auto.from_config(AutoConfig.from_pretrained(checkpoint.source, **origin))
+
+
+def _origin(settings: Settings, checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "revision": checkpoint.revision or settings.revision,
+        "local_files_only": checkpoint.local,
+        "trust_remote_code": False,
+    }
 
 
 @contextmanager
