@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from wattrack import config as schema
-from wattrack import places
+from wattrack import places, sweep
 from wattrack.errors import ConfigError, WattrackError
 from wattrack.refusal import refusal
 
@@ -54,7 +54,7 @@ def run(argv: Sequence[str]) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # CUDA counts fastest-first by default and NVML in bus order: number 0 must be the same GPU for both.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    os.environ["WATTRACK_SWEEP_ID"] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    os.environ[sweep.SWEEP_ID] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     schema.register()
     OmegaConf.register_new_resolver("wattrack_root", lambda: str(places.root()), replace=True)
     signal.signal(signal.SIGTERM, _terminate)
@@ -70,8 +70,6 @@ def run(argv: Sequence[str]) -> int:
         code, status = INTERRUPTED, "KILLED"
     finally:
         if _outcome.started:
-            from wattrack import sweep
-
             sweep.finalize(_console, status)
     return code
 
@@ -113,9 +111,7 @@ def _run_one(cfg: DictConfig) -> float | None:
 
     hydra_cfg = HydraConfig.get()
     in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
-    plan = Plan.from_config(
-        cfg, Path(hydra_cfg.runtime.output_dir), os.environ["WATTRACK_SWEEP_ID"] if in_sweep else None
-    )
+    plan = Plan.from_config(cfg, Path(hydra_cfg.runtime.output_dir), sweep.sweep_id() if in_sweep else None)
     if cfg.dry_run:
         dry_run(plan, _console)
         return None
