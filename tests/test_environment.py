@@ -1,6 +1,5 @@
 """Facts about the machine, and the size of a model's folder."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -40,19 +39,3 @@ def test_the_checkout_reports_commit_and_changes(tmp_path: Path) -> None:
 def test_without_git_nothing_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert environment._checkout(tmp_path) == {}
-
-
-def test_disk_bytes_counts_blobs_once(tmp_path: Path) -> None:
-    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "abc"
-    blobs.mkdir()
-    snapshot.mkdir(parents=True)
-    (blobs / "1").write_bytes(b"x" * 1000)
-    (blobs / "2").write_bytes(b"x" * 10)
-    (snapshot / "model.safetensors").symlink_to(blobs / "1")
-    (snapshot / "gone").symlink_to(blobs / "missing")
-    os.link(blobs / "2", snapshot / "config.json")
-    (snapshot / "loop").symlink_to(tmp_path)
-    assert environment.disk_bytes(tmp_path) == 1010
-    assert environment.disk_bytes(snapshot) == 1010
-    assert environment.disk_bytes(snapshot / "model.safetensors") == 1000
-    assert environment.disk_bytes(tmp_path / "absent") == 0

@@ -11,7 +11,6 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -37,31 +36,6 @@ def describe() -> dict[str, str]:
         **_checkout(Path(__file__).resolve().parent),
     }
     return {key: value for key, value in facts.items() if value}
-
-
-def disk_bytes(path: str | os.PathLike[str]) -> int:
-    """Bytes of a model's folder (or one file), each stored file once.
-
-    The hub's cache keeps blobs and points to them from snapshots by links; a file reached twice, by
-    symbolic or hard link, counts once. Links to folders are not followed, dangling links count nothing.
-    """
-    seen: dict[tuple[int, int], int] = {}
-    for file in _files(Path(path)):
-        try:
-            status = file.stat()
-        except OSError:
-            continue  # a dangling link, or a download that was just renamed
-        seen[status.st_dev, status.st_ino] = status.st_size
-    return sum(seen.values())
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-        return
-    for folder, _, names in os.walk(path):
-        for name in names:
-            yield Path(folder, name)
 
 
 def _version(name: str) -> str:

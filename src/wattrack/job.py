@@ -1,8 +1,10 @@
 """One job: a composed configuration in, one MLflow run and one output folder out."""
 
+import gc
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -144,11 +146,7 @@ def _questions(plan: Plan) -> Questions:
 def _measure(plan: Plan, questions: Questions, console: Console) -> Measured:
     """Every phase under the meters; whatever happens, meters and engine are closed and finished answers are on disk."""
     engine, meter = plan.engine, plan.meter
-    engine.check()
-    engine.prepare()
-    # What logging imports as well: otherwise later jobs of a sweep start with more resident memory than the first.
-    from wattrack.tracking import job_plots  # noqa: F401
-
+    _prepare(plan)
     started_s = time.perf_counter()
     probed = questions.requests[:: plan.cfg.repeats][: plan.cfg.probe_questions]
     points: list[tuple[int, int, float]] = []
@@ -185,6 +183,22 @@ def _measure(plan: Plan, questions: Questions, console: Console) -> Measured:
         energy_points=tuple(points),
         total_s=total_s,
     )
+
+
+def _prepare(plan: Plan) -> None:
+    """What only the first job of a process pays for, done before any window opens."""
+    # codecarbon waits for other programs while it looks at the processor: beside the imports that costs nothing.
+    with ThreadPoolExecutor(1) as beside:
+        probing = beside.submit(plan.carbon.prepare)
+        plan.engine.check()
+        plan.engine.prepare()
+        # What logging imports as well: otherwise later jobs of a sweep start with more resident memory.
+        from wattrack.tracking import job_plots  # noqa: F401
+
+        probing.result()
+    if not gc.isenabled():  # as `cli.run` left it: the imported modules stay, so nothing need walk over them again
+        gc.freeze()
+        gc.enable()
 
 
 def _with_carbon(readings: Readings, carbon: CarbonMeter) -> Readings:

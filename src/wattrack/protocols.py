@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from wattrack.schema import Energy, Request, Response, Sample, Score
+from wattrack.schema import ChoiceRequest, Energy, Request, Response, Sample, Score
 
 Row = Mapping[str, object]
 """One row of a dataset, as the hub publishes it."""
@@ -39,6 +39,13 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the model's memory. Idempotent."""
+
+
+class LoglikelihoodEngine(Engine, Protocol):
+    """An engine that also says how probable given texts are; hosted APIs do not."""
+
+    def loglikelihood(self, requests: Sequence[ChoiceRequest]) -> Iterator[Response]:
+        """Yield one Response with `logprobs` per request as each finishes, in any order. Owns batching."""
 
 
 class Monitor(Protocol):

@@ -33,6 +33,10 @@ class Sample:
     """The reference answer in the form the scorer expects."""
     group: str | None = None
     """Subject or stratum, where the dataset has them."""
+    choices: tuple[str, ...] = ()
+    """The texts to choose from, in the row's order; empty for open questions."""
+    labels: tuple[str, ...] = ()
+    """The name of each choice ("A", "1"); `target` is one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +65,37 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One continuation after one context; the model is asked how probable it is."""
+
+    context: str
+    """Raw text without a blank at its end: blanks before a continuation belong to the continuation."""
+    continuation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceRequest:
+    """One question answered by comparing log-probabilities; nothing is generated."""
+
+    sample_id: str
+    repeat: int
+    candidates: tuple[Candidate, ...]
+    """In the order of `Sample.choices`; contexts may be equal (most tasks) or differ (partial evaluation)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """What came back for one request; a failed item is a Response with `error`, never a missing one."""
 
     sample_id: str
     repeat: int
     text: str
-    """Generated text, cut at the first stop string, special tokens removed."""
+    """Generated text, cut at the first stop string, special tokens removed. For choices: the most probable
+    candidate's continuation, blanks stripped."""
     finish_reason: FinishReason
     input_tokens: int
-    """Real prompt ids including special tokens, without padding."""
+    """Real prompt ids including special tokens, without padding. For choices: context and continuation summed over
+    the candidates, shared or not."""
     output_tokens: int
     """Generated ids up to and including the end token, which counts once; padding and overrun excluded."""
     token_times_s: tuple[float, ...] = ()
@@ -85,6 +110,12 @@ class Response:
     """The rendered prompt, verbatim as tokenised (special tokens shown); empty when it was never rendered."""
     started_unix_ms: int = 0
     """Wall clock at submission."""
+    logprobs: tuple[float, ...] = ()
+    """Choices only: the natural log-probability of each continuation given its context, summed over its tokens;
+    softmax in fp32."""
+    merged_boundaries: int = 0
+    """Choices only: candidates whose last context token merges with the continuation when the whole text is tokenised;
+    there the continuation begins with the merged token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ module) and the GPUs in scope, from `open` to `close`, for the whole machine, of
 configured carbon intensity.
 Does not cover: phases (its task interface loses energy, so it is not used), other parts of the machine,
 embodied carbon.
-Resolution: one measurement per second; up to the last 50 ms may be missing. The first `open` of a process
-takes about 1.4 s.
+Resolution: one measurement per second; up to the last 50 ms may be missing. The first tracker of a process
+probes the processor for more than a second, mostly waiting for other programs: `prepare` does that ahead.
 
 codecarbon suppresses its own exceptions and keeps what it measured in private fields; everything that
 depends on that is in this file and pinned by a test. Nothing is written to disk and nothing goes over the
@@ -67,6 +67,15 @@ class CarbonMeter:
         self.reason: str | None = "codecarbon was not started"
         """Why `close` gives no reading; None once it has given one."""
 
+    def prepare(self) -> None:
+        """Probe the hardware once, for every later tracker of this process (codecarbon caches it). Never raises."""
+        try:
+            tracker_class = _tracker_class()
+        except ImportError:
+            return  # `open` says so
+        self._build(tracker_class)
+        _mute()
+
     def open(self) -> None:
         """Start tracking. Call before the model is loaded, so that its start-up cost is in no window."""
         if self._tracker is not None:
@@ -76,9 +85,7 @@ class CarbonMeter:
         except ImportError as e:
             self.reason = f"codecarbon cannot be imported: {e}; pip install codecarbon"
             return
-        self._gpu_ids = gpu_indices() if self._asked_gpu_ids is None else list(self._asked_gpu_ids)
-        known = _parameters(tracker_class)
-        tracker = tracker_class(**{k: v for k, v in self._arguments().items() if k in known})
+        tracker = self._build(tracker_class)
         tracker.start()
         _mute()
         if getattr(tracker, "_start_time", None) is None:
@@ -104,6 +111,11 @@ class CarbonMeter:
             self.reason = None
             self._reading = self._read(data, _provenance(tracker, self._gpu_ids))
         return self._reading
+
+    def _build(self, tracker_class: Any) -> Any:
+        self._gpu_ids = gpu_indices() if self._asked_gpu_ids is None else list(self._asked_gpu_ids)
+        known = _parameters(tracker_class)
+        return tracker_class(**{k: v for k, v in self._arguments().items() if k in known})
 
     def _read(self, data: Any, provenance: _Provenance) -> CarbonReading:
         gpu_wh = 1000.0 * data.gpu_energy if provenance.gpu_seen and data.gpu_energy > 0 else None
