@@ -247,6 +247,25 @@ def gpu_indices(visible_devices: str | None = None) -> list[int]:
         _read(nvml, nvml.nvmlShutdown)
 
 
+def free_memory_bytes(visible_devices: str | None = None) -> int | None:
+    """Free memory of the GPUs (or MIG slices) in scope; None without one or where the driver does not say."""
+    try:
+        nvml = _start()
+    except MonitorError:
+        return None
+    try:
+        chosen = _chosen(nvml, visible_devices)
+        indices = dict.fromkeys(c.index for c in chosen)
+        devices = [_device(nvml, index, [c for c in chosen if c.index == index]) for index in indices]
+        free = [int(nvml.nvmlDeviceGetMemoryInfo(handle).free) for d in devices for handle in d.memory_handles]
+        return sum(free) if free else None
+    except nvml.NVMLError as e:
+        log.debug("free GPU memory cannot be read: %s", e)
+        return None
+    finally:
+        _read(nvml, nvml.nvmlShutdown)
+
+
 def _start() -> Any:
     try:
         import pynvml
