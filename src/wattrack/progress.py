@@ -10,12 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from wattrack.schema import Response
 
-_REDRAW_S = 0.25
+_REDRAW_S = 0.5
 _PLAIN_EVERY_S = 10.0
 
 
 class JobProgress:
-    """Redraws at most four times a second and only when a response arrives: no thread of its own while measuring."""
+    """Redraws at most twice a second and only when a response arrives: no thread of its own while measuring."""
 
     def __init__(self, console: Console, name: str, total: int, score: Callable[[Response], float]) -> None:
         """`score` judges one response for the running figure; it must be cheap and pure."""

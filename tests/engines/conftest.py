@@ -20,7 +20,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def engines(folders: dict[str, Path]) -> Iterator[dict[str, HFEngine]]:
     """One loaded fp32 engine per architecture, batch size 5."""
     built = {
-        kind: HFEngine(model_id=str(folder), dtype="fp32", batch_size=5, threads=1) for kind, folder in folders.items()
+        kind: HFEngine(model_id=str(folder), dtype="fp32", batch_size=5, threads=1, mode="naive")
+        for kind, folder in folders.items()
     }
     for engine in built.values():
         engine.load()

@@ -4,9 +4,10 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from wattrack.errors import EngineError, WattrackError
-from wattrack.schema import Request, Response
+from wattrack.schema import ChoiceRequest, Request, Response
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,25 @@ class Row:
     """The ids decoded again: what the model reads, special tokens shown."""
 
 
+class Tokenised(Protocol):
+    """What batching needs to know of a row."""
+
+    @property
+    def request(self) -> Request | ChoiceRequest:
+        """What was asked."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Its tokens, or the longest of its alternatives."""
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt as the model reads it."""
+
+
+R = TypeVar("R", bound=Tokenised)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Failure:
     """Why a batch failed, as text: keeping the exception would keep its tensors alive."""
@@ -34,7 +54,7 @@ class _Failure:
     out_of_memory: bool
 
 
-def failed(request: Request, reason: str, *, row: Row | None = None) -> Response:
+def failed(request: Request | ChoiceRequest, reason: str, *, row: Tokenised | None = None) -> Response:
     """The Response of a request that could not be answered."""
     return Response(
         sample_id=request.sample_id,
@@ -75,8 +95,16 @@ class Batcher:
         self._failed_in_a_row = 0
         self._any_success = False
 
-    def run(self, rows: Sequence[Row], decode: Callable[[Sequence[Row]], list[Response]]) -> Iterator[Response]:
+    def run(
+        self,
+        rows: Sequence[R],
+        decode: Callable[[Sequence[R]], list[Response]],
+        weigh: Callable[[R], int] = lambda row: 0,
+        budget: int = 0,
+    ) -> Iterator[Response]:
         """Yield one Response per row as batches finish.
+
+        A batch also ends before its rows' `weigh` exceed `budget` (a single row is always taken).
 
         Raises:
             EngineError: when nothing works at all, or the device was lost.
@@ -84,8 +112,8 @@ class Batcher:
         queue = deque(sorted(rows, key=lambda row: -len(row.ids)))
         alone = 0  # rows at the head of the queue that are retried one by one
         while queue:
-            size = 1 if alone else min(self.size, len(queue))
-            batch = [queue.popleft() for _ in range(size)]
+            batch = _take(queue, 1 if alone else self.size, weigh, budget)
+            size = len(batch)
             alone = max(0, alone - 1)
             result = self._attempt(batch, decode)
             if not isinstance(result, _Failure):
@@ -103,7 +131,7 @@ class Batcher:
                 alone = size
 
     def _attempt(
-        self, batch: Sequence[Row], decode: Callable[[Sequence[Row]], list[Response]]
+        self, batch: Sequence[R], decode: Callable[[Sequence[R]], list[Response]]
     ) -> list[Response] | _Failure:
         try:
             responses = decode(batch)
@@ -124,10 +152,21 @@ class Batcher:
         self.halvings.append(f"batch_size {size} -> {self.size}: out of memory")
         log.warning("out of memory with %d rows: continuing with batches of %d", size, self.size)
 
-    def _give_up(self, row: Row, failure: _Failure) -> Response:
+    def _give_up(self, row: Tokenised, failure: _Failure) -> Response:
         if failure.out_of_memory:
             return failed(row.request, f"out of memory at batch size 1: {failure.reason}", row=row)
         self._failed_in_a_row += 1
         if self._failed_in_a_row >= _BROKEN_AFTER and not self._any_success:
             raise EngineError(f"the first {self._failed_in_a_row} questions all failed; last: {failure.reason}")
         return failed(row.request, failure.reason, row=row)
+
+
+def _take(queue: deque[R], size: int, weigh: Callable[[R], int], budget: int) -> list[R]:
+    batch = [queue.popleft()]
+    weight = weigh(batch[0])
+    while queue and len(batch) < size:
+        weight += weigh(queue[0])
+        if weight > budget:
+            break
+        batch.append(queue.popleft())
+    return batch

@@ -25,6 +25,20 @@ class Plan:
     stops: StopStrings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The tokens of one row, as they came."""
+
+    row: Row
+    ids: Sequence[int]
+    """Up to and including the end token or the one that completed a stop string."""
+    ended: bool
+    """False when it was cut at max_new_tokens."""
+    times_s: Sequence[float]
+    batch_size: int
+    started_unix_ms: int
+
+
 def plan(loaded: Loaded, generation: Generation, longest_prompt: int) -> Plan:
     """Prepare the settings. `longest_prompt` (tokens) sizes a static cache for all batches."""
     tokenizer = loaded.tokenizer
@@ -74,24 +88,34 @@ def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Respon
     responses = []
     for row, row_ids, stopped_after in zip(rows, new, stopped, strict=True):
         length, ended = _length(row_ids, plan.end_ids, stopped_after)
-        text = _text(loaded, row_ids[:length])
-        times_s = streamer.since_start_s(length)
-        responses.append(
-            Response(
-                sample_id=row.request.sample_id,
-                repeat=row.request.repeat,
-                text=plan.stops.cut(text),
-                finish_reason="stop" if ended or plan.stops.find(text) is not None else "length",
-                input_tokens=len(row.ids),
-                output_tokens=length,
-                token_times_s=times_s,
-                latency_s=times_s[-1],
-                batch_size=len(rows),
-                prompt_text=row.prompt_text,
-                started_unix_ms=started_unix_ms,
-            )
+        answer = Answer(
+            row=row,
+            ids=row_ids[:length],
+            ended=ended,
+            times_s=streamer.since_start_s(length),
+            batch_size=len(rows),
+            started_unix_ms=started_unix_ms,
         )
+        responses.append(respond(loaded, plan, answer))
     return responses
+
+
+def respond(loaded: Loaded, plan: Plan, answer: Answer) -> Response:
+    """The Response of a finished row."""
+    row, text = answer.row, _text(loaded, answer.ids)
+    return Response(
+        sample_id=row.request.sample_id,
+        repeat=row.request.repeat,
+        text=plan.stops.cut(text),
+        finish_reason="stop" if answer.ended or plan.stops.find(text) is not None else "length",
+        input_tokens=len(row.ids),
+        output_tokens=len(answer.ids),
+        token_times_s=tuple(answer.times_s),
+        latency_s=answer.times_s[-1],
+        batch_size=answer.batch_size,
+        prompt_text=row.prompt_text,
+        started_unix_ms=answer.started_unix_ms,
+    )
 
 
 def _sampler(generation: Generation, rows: Sequence[Row], device: torch.device) -> SeededSampler | None:

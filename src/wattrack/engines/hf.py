@@ -1,32 +1,31 @@
 """The engine that runs models in this process on Hugging Face transformers."""
 
-import ctypes
 import gc
 import logging
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
-from wattrack.engines.batching import Batcher, Row, one_line
+from wattrack.engines.batching import Batcher, one_line
 from wattrack.engines.checkpoint import Checkpoint, locate
 from wattrack.engines.fit import refuse_if_too_big
 from wattrack.engines.settings import Settings
 from wattrack.errors import EngineError
-from wattrack.schema import Generation, Request, Response
+from wattrack.schema import ChoiceRequest, Generation, Request, Response
 
 if TYPE_CHECKING:
-    from wattrack.engines.decoding import Plan
     from wattrack.engines.loading import Loaded
+    from wattrack.engines.naive import NaiveMode
     from wattrack.engines.rendering import Renderer
+    from wattrack.engines.shared import SharedMode
 
 log = logging.getLogger(__name__)
 
-_COMPILER_MODULES = ("torch._dynamo", "torch._inductor", "triton")
+_NAIVE_ROWS = 32
+"""Most rows of an automatic batch in mode `naive`, whose padded batches waste more the more rows they have."""
 
 
 class HFEngine:
-    """Greedy or seeded generation in length-sorted batches; mode `naive` computes every position.
+    """Generation and log-probabilities; mode `shared` computes common beginnings once, `naive` every position.
 
     Importing this module and building the engine costs milliseconds: `load` imports torch and transformers.
     In exact arithmetic an answer is a pure function of its request; kernels whose rounding depends on the
@@ -42,12 +41,14 @@ class HFEngine:
         dtype: str = "auto",
         device: str = "auto",
         threads: int | None = None,
-        batch_size: int = 8,
+        batch_size: int | None = None,
         attention: str = "auto",
         kv_cache: str = "dynamic",
         context_length: int | None = None,
-        mode: str = "naive",
+        mode: str = "shared",
         seed: int = 0,
+        weights: str = "pretrained",
+        quantization: str = "none",
     ) -> None:
         """Store and check the settings; see `Settings` for their meaning.
 
@@ -67,15 +68,27 @@ class HFEngine:
             context_length=context_length,
             mode=str(mode),
             seed=seed,
+            weights=str(weights),
+            quantization=str(quantization),
         )
         self._checkpoint: Checkpoint | None = None
         self._loaded: Loaded | None = None
         self._renderer: Renderer | None = None
         self._threads_before: int | None = None
-        self._batcher = Batcher(batch_size, self._release)
-        self.computed_tokens = 0
-        """Token positions computed since construction: prompts, and each later step of a row until its own
-        end; no padding, no overrun. Take differences to get a phase's share."""
+        self._batcher = Batcher(batch_size or _NAIVE_ROWS, self._release)
+        self._naive: NaiveMode | None = None
+        self._shared: SharedMode | None = None
+        self._notes: dict[str, object] = {}
+        """Facts found while running."""
+
+    @property
+    def computed_tokens(self) -> int:
+        """Token positions computed since `load`: prompts, and each later step of a row until its own end.
+
+        No padding, no overrun, a shared beginning once; the self-test's are not counted. Take differences to get a
+        phase's share.
+        """
+        return sum(mode.computed_tokens for mode in (self._naive, self._shared) if mode is not None)
 
     def check(self) -> None:
         """Refuse early when the model cannot be found, reached or held in memory; without importing torch.
@@ -83,7 +96,7 @@ class HFEngine:
         Raises:
             EngineError: one line with what to do, within about 20 s also when the network is dead.
         """
-        checkpoint = locate(self._settings.model_id, self._settings.revision)
+        checkpoint = locate(self._settings.model_id, self._settings.revision, self._settings.weights)
         refuse_if_too_big(checkpoint.weight_bytes, checkpoint.dtype, self._settings)
         self._checkpoint = checkpoint
 
@@ -93,7 +106,7 @@ class HFEngine:
         Raises:
             EngineError: as `check` and `load`.
         """
-        from wattrack.engines import decoding, loading, rendering  # noqa: F401
+        from wattrack.engines import loading, naive, rendering, selftest, shared  # noqa: F401
 
         if self._checkpoint is None:
             self.check()
@@ -112,6 +125,7 @@ class HFEngine:
         import torch
 
         from wattrack.engines.loading import load
+        from wattrack.engines.naive import NaiveMode
         from wattrack.engines.rendering import Renderer
 
         self.close()
@@ -127,6 +141,7 @@ class HFEngine:
             context=loaded.context,
         )
         self._loaded = loaded
+        self._naive, self._shared, self._notes = NaiveMode(loaded, self._batcher), None, {}
         for fallback in loaded.effective.fallbacks:
             log.warning("%s: %s", self._settings.model_id, fallback)
         log.info("%s: %s", self._settings.model_id, loaded.facts["effective/generation"])
@@ -142,15 +157,43 @@ class HFEngine:
             EngineError: called before `load`.
         """
         loaded, _ = self._ready()
-        fallbacks = [*loaded.effective.fallbacks, *self._batcher.halvings]
+        shares = self._settings.mode == "shared" and "effective/mode_reason" not in self._notes
+        shared = self._shared
+        halvings = [*self._batcher.halvings, *(shared.halvings if shared is not None else ())]
         return {
             **loaded.facts,
-            "effective/batch_size": self._batcher.size,
-            "effective/fallbacks": "; ".join(fallbacks) or "none",
+            **self._notes,
+            "effective/mode": "shared" if shares else "naive",
+            "effective/batch_size": shared.limits.slots if shares and shared is not None else self._batcher.size,
+            "effective/fallbacks": "; ".join([*loaded.effective.fallbacks, *halvings]) or "none",
+            "tokens/shared": 0 if shared is None else shared.shared_tokens,
         }
 
+    def self_test(self) -> None:
+        """Mode `shared` against `naive` on a few short texts; where they disagree, the job runs `naive` and says so.
+
+        Raises:
+            EngineError: called before `load`.
+        """
+        from wattrack.engines.selftest import longest_text, self_test
+
+        loaded, _ = self._ready()
+        if self._why_naive(longest_text(loaded)) is not None:
+            return
+        try:
+            outcome = self_test(loaded)
+        except Exception as e:  # noqa: BLE001  whatever a strange architecture raises, it cannot share
+            self._distrust(f"its self-test failed: {one_line(e)}")
+            return
+        self._notes["selftest/largest_logprob_difference"] = outcome.largest_difference
+        self._notes["selftest/items"] = outcome.items
+        self._notes["selftest/passed"] = outcome.passed
+        if not outcome.passed:
+            off = f"{outcome.largest_difference:.3g} (more than {outcome.tolerance:g})"
+            self._distrust(f"its log-probabilities differ by {off} from plain ones")
+
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Yield one Response per request as each batch finishes, longest prompts first.
+        """Yield one Response per request as they finish, longest prompts first.
 
         Requests of unequal `Generation` settings never share a batch. With temperature above zero every row
         draws from a generator seeded with its own `Request.seed`, whatever rows are beside it.
@@ -168,8 +211,21 @@ class HFEngine:
             rows, refused = renderer.rows(group)
             yield from refused
             if rows:
-                shared = plan(loaded, generation, max(len(row.ids) for row in rows))
-                yield from self._batcher.run(rows, partial(self._decode, shared))
+                longest = max(len(row.ids) for row in rows)
+                mode = self._mode(longest, generation.max_new_tokens)
+                yield from mode.generate(rows, plan(loaded, generation, longest))
+
+    def loglikelihood(self, requests: Sequence[ChoiceRequest]) -> Iterator[Response]:
+        """Yield one Response with `logprobs` per request as batches finish.
+
+        Raises:
+            EngineError: not loaded, or nothing works at all.
+        """
+        _, renderer = self._ready()
+        rows, refused = renderer.choices(requests)
+        yield from refused
+        if rows:
+            yield from self._mode(max(len(row.ids) for row in rows), 0).score(rows)
 
     def synchronize(self) -> None:
         """Wait until the device has finished; a no-op on CPU."""
@@ -177,18 +233,18 @@ class HFEngine:
             self._loaded.synchronize()
 
     def close(self) -> None:
-        """Drop the model, give device memory back, restore torch's threads. Idempotent."""
+        """Drop the model (or keep it for the next job of a sweep), restore torch's threads. Idempotent."""
         loaded, self._loaded, self._renderer = self._loaded, None, None
+        self._naive = self._shared = None
         if self._threads_before is not None:
             import torch
 
             torch.set_num_threads(self._threads_before)
             self._threads_before = None
         if loaded is not None:
-            loaded.model = None
-            gc.collect()
-            loaded.release_cached_memory()
-            _return_free_memory()
+            from wattrack.engines.loading import release
+
+            release(loaded)
 
     def _ready(self) -> "tuple[Loaded, Renderer]":
         if self._loaded is None or self._renderer is None:
@@ -200,28 +256,43 @@ class HFEngine:
         if self._loaded is not None:
             self._loaded.release_cached_memory()
 
-    def _decode(self, shared: "Plan", batch: Sequence[Row]) -> list[Response]:
-        from wattrack.engines.decoding import decode_batch
+    def _mode(self, longest: int, new_tokens: int) -> "NaiveMode | SharedMode":
+        """Who answers texts of up to this many prompt and new tokens, with limits that fit them."""
+        from wattrack.engines.limits import limits
+        from wattrack.engines.shared import SharedMode
 
         loaded, _ = self._ready()
-        try:
-            responses = decode_batch(loaded, shared, batch)
-        except Exception as e:
-            # A static cache compiles the model on CUDA: where that fails, the same batch runs uncompiled.
-            if shared.config.disable_compile or not type(e).__module__.startswith(_COMPILER_MODULES):
-                raise
-            fallbacks = loaded.effective.fallbacks
-            fallbacks.append(f"compiled decoding -> uncompiled: {one_line(e)[:120]}")
-            log.warning("%s: %s", self._settings.model_id, fallbacks[-1])
-            loaded.effective.cache["disable_compile"] = shared.config.disable_compile = True
-            responses = decode_batch(loaded, shared, batch)
-        for row, response in zip(batch, responses, strict=True):
-            self.computed_tokens += len(row.ids) + response.output_tokens - 1
-        return responses
+        assert self._naive is not None
+        fitting = limits(loaded.model, self._settings.batch_size, longest + new_tokens)
+        if self._why_naive(longest + new_tokens) is not None:
+            if not self._batcher.halvings:
+                self._batcher.size = min(fitting.slots, self._settings.batch_size or _NAIVE_ROWS)
+            return self._naive
+        if self._shared is None:
+            self._shared = SharedMode(loaded, fitting, self._naive, self._release)
+        elif not self._shared.halvings:
+            self._shared.limits = fitting
+        return self._shared
 
+    def _why_naive(self, longest: int) -> str | None:
+        """Why prefixes are not shared; noted once."""
+        from wattrack.engines.sharable import why_not
 
-def _return_free_memory() -> None:
-    """Give freed heap back to the system, or the next job of this process would count it as its own (glibc only)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
+        loaded, _ = self._ready()
+        if self._settings.mode == "naive":
+            return "asked for"
+        if (noted := self._notes.get("effective/mode_reason")) is not None:
+            return str(noted)
+        if self._settings.kv_cache == "quantized" and loaded.effective.cache:
+            reason: str | None = "a quantized KV cache belongs to generate()"
+        else:
+            reason = why_not(loaded.model, longest)
+        if reason is not None:
+            self._distrust(reason)
+        return reason
+
+    def _distrust(self, reason: str) -> None:
+        loaded, _ = self._ready()
+        self._notes["effective/mode_reason"] = reason
+        loaded.effective.fallbacks.append(f"mode shared -> naive: {reason}")
+        log.warning("%s: mode shared -> naive: %s", self._settings.model_id, reason)

@@ -1,14 +1,16 @@
 """Prompts to token ids: the model's own chat template, one tokenisation, and nothing truncated silently."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jinja2.exceptions import TemplateError
 
 from wattrack.engines.batching import Row, failed, one_line
+from wattrack.engines.choices import ChoiceRow, Option
+from wattrack.engines.prefixes import common
 from wattrack.errors import EngineError
-from wattrack.schema import Message, Request, Response
+from wattrack.schema import ChoiceRequest, Message, Request, Response
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -50,6 +52,38 @@ class Renderer:
             else:
                 refused.append(failed(request, problem, row=row))
         return rows, refused
+
+    def choices(self, requests: Sequence[ChoiceRequest]) -> tuple[list[ChoiceRow], list[Response]]:
+        """Tokenise contexts and whole texts; requests that cannot be asked come back as failed responses."""
+        texts = {c.context for r in requests for c in r.candidates}
+        texts |= {c.context + c.continuation for r in requests for c in r.candidates}
+        ordered = sorted(texts)
+        encoded = self._tokenizer(ordered, add_special_tokens=True, verbose=False)["input_ids"] if ordered else []
+        ids = {text: tuple(found) for text, found in zip(ordered, encoded, strict=True)}
+        rows: list[ChoiceRow] = []
+        refused: list[Response] = []
+        for request in requests:
+            row = _choice_row(request, ids)
+            problem = self._choice_problem(row)
+            if problem is None:
+                rows.append(row)
+            else:
+                refused.append(failed(request, problem, row=row))
+        return rows, refused
+
+    def _choice_problem(self, row: ChoiceRow) -> str | None:
+        """Why a question must not be asked, or None."""
+        bos = self._tokenizer.bos_token_id
+        for number, option in enumerate(row.options, start=1):
+            if option.start < 1:
+                return f"candidate {number} has no token before its continuation: give it a context"
+            if option.start >= len(option.ids):
+                return f"candidate {number} has a continuation without tokens"
+            if bos is not None and option.ids[:2] == (bos, bos):
+                return f"the context begins with {self._tokenizer.bos_token} twice: remove it from the prompt"
+            if self._context is not None and len(option.ids) > self._context:
+                return f"{len(option.ids)} tokens exceed the context of {self._context}; use fewer shots"
+        return None
 
     def _tokenise(self, texts: Sequence[tuple[Request, str]]) -> list[tuple[Request, tuple[int, ...]]]:
         """Templates bring their own special tokens; raw text gets the tokenizer's (usually one BOS)."""
@@ -99,6 +133,20 @@ class Renderer:
         turns = [{"role": message.role, "content": message.content} for message in messages]
         text = self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         return str(text)
+
+
+def _choice_row(request: ChoiceRequest, ids: Mapping[str, tuple[int, ...]]) -> ChoiceRow:
+    """The continuation begins where the whole tokenisation leaves the context's: no token is cut."""
+    options: list[Option] = []
+    merged = 0
+    for candidate in request.candidates:
+        context, whole = ids[candidate.context], ids[candidate.context + candidate.continuation]
+        start = common(context, whole)
+        merged += start < len(context)
+        options.append(Option(whole, start))
+    first = request.candidates[0]
+    shown = f"{first.context}{first.continuation}" if len(request.candidates) == 1 else first.context
+    return ChoiceRow(request=request, options=tuple(options), merged=merged, prompt_text=shown)
 
 
 def _merge_system(messages: Sequence[Message], system: str) -> list[Message]:

@@ -10,8 +10,12 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "device": ("auto", "cpu", "cuda"),
     "attention": ("auto", "eager", "sdpa", "flash_attention_2"),
     "kv_cache": ("dynamic", "static", "quantized"),
-    "mode": ("naive",),
+    "weights": ("pretrained", "random"),
+    "quantization": ("none", "8bit", "4bit"),
+    "mode": ("shared", "naive"),
 }
+
+_PRESET_KEYS = {"dtype", "attention", "kv_cache", "batch_size", "quantization"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,14 +32,18 @@ class Settings:
     device: str
     threads: int | None
     """torch CPU threads; None = torch's own choice."""
-    batch_size: int
-    """Rows per batch; shrinks when memory runs out."""
+    batch_size: int | None
+    """Rows per batch; None = from the free memory; shrinks when memory runs out."""
     attention: str
     kv_cache: str
     context_length: int | None
     """Prompt + new tokens; None = what the checkpoint says."""
     mode: str
     seed: int
+    weights: str = "pretrained"
+    """`random`: the architecture without its checkpoint, for speed, memory and energy."""
+    quantization: str = "none"
+    """Of the weights, while loading."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their choices or ranges.
@@ -56,5 +64,5 @@ class Settings:
 
     def requested(self) -> dict[str, object]:
         """The preset's share of the settings, as facts to log."""
-        names = {field.name for field in fields(self)} & {"dtype", "attention", "kv_cache", "batch_size"}
+        names = {field.name for field in fields(self)} & _PRESET_KEYS
         return {f"preset/{name}": getattr(self, name) for name in sorted(names)}

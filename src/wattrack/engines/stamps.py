@@ -65,26 +65,42 @@ class StopRows(StoppingCriteria):
         return torch.tensor(flags, dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]
 
 
-class SeededSampler(LogitsProcessor):
-    """Samples each row with its own generator, so that an answer depends on its seed and never on its batch.
+class Sampler:
+    """Draws each row's token with the row's own generator, so that an answer depends on its seed, never on its batch.
 
-    generate() has one global random state, whose draws depend on the other rows. Here each row adds Gumbel
-    noise of its own to its scaled logits and generate() takes the argmax: exactly a draw from
-    softmax(logits / temperature) over the top-p set. CPU and CUDA draw differently for the same seed.
+    Gumbel noise of the row's own on its scaled logits: the argmax is exactly a draw from softmax(logits / temperature)
+    over the top-p set. CPU and CUDA draw differently for the same seed.
     """
+
+    def __init__(self, temperature: float, top_p: float) -> None:
+        """Temperature above zero; top_p 1 keeps every token."""
+        self._temperature = temperature
+        self._top_p = TopPLogitsWarper(top_p) if top_p < 1.0 else None
+
+    @staticmethod
+    def generator(seed: int, device: torch.device) -> torch.Generator:
+        """A row's own source of noise."""
+        return torch.Generator(device).manual_seed(seed % 2**63)
+
+    def noisy(self, scores: torch.Tensor, generators: Sequence[torch.Generator | None]) -> torch.Tensor:
+        """Scores whose argmax is the draw; (rows, vocabulary), fp32."""
+        scaled: torch.Tensor = scores / self._temperature
+        if self._top_p is not None:
+            scaled = self._top_p(torch.empty(0), scaled)  # it looks at scores alone
+        tiny = torch.finfo(scaled.dtype).tiny
+        for row, generator in zip(scaled, generators, strict=True):
+            row -= torch.empty_like(row).exponential_(generator=generator).clamp_min_(tiny).log_()
+        return scaled
+
+
+class SeededSampler(LogitsProcessor):
+    """A `Sampler` for generate(), whose one global random state depends on the other rows: it then takes the argmax."""
 
     def __init__(self, temperature: float, top_p: float, seeds: Sequence[int], device: torch.device) -> None:
         """One seed per row of the batch."""
-        self._temperature = temperature
-        self._top_p = TopPLogitsWarper(top_p) if top_p < 1.0 else None
-        self._generators = [torch.Generator(device).manual_seed(seed % 2**63) for seed in seeds]
+        self._sampler = Sampler(temperature, top_p)
+        self._generators = [self._sampler.generator(seed, device) for seed in seeds]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
         """Scores whose argmax is the draw; shape (batch, vocabulary)."""
-        scaled: torch.Tensor = scores / self._temperature
-        if self._top_p is not None:
-            scaled = self._top_p(input_ids, scaled)
-        tiny = torch.finfo(scaled.dtype).tiny
-        for row, generator in zip(scaled, self._generators, strict=True):
-            row -= torch.empty_like(row).exponential_(generator=generator).clamp_min_(tiny).log_()
-        return scaled  # type: ignore[return-value]
+        return self._sampler.noisy(scores, self._generators)  # type: ignore[return-value]

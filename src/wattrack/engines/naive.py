@@ -1,0 +1,55 @@
+"""Mode `naive`: plain batched generate() and forward passes, nothing shared; the reference for answers and energy."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from wattrack.engines.batching import Batcher, Row, one_line
+from wattrack.engines.choices import ChoiceRow, score_naive
+from wattrack.engines.decoding import Plan, decode_batch
+from wattrack.engines.loading import Loaded
+from wattrack.schema import Response
+
+log = logging.getLogger(__name__)
+
+_COMPILER_MODULES = ("torch._dynamo", "torch._inductor", "triton")
+
+
+class NaiveMode:
+    """Length-sorted padded batches in which every position of every row is computed."""
+
+    def __init__(self, loaded: Loaded, batcher: Batcher) -> None:
+        """`batcher` owns the batch size and survives what fails."""
+        self._loaded = loaded
+        self._batcher = batcher
+        self.computed_tokens = 0
+
+    def generate(self, rows: Sequence[Row], plan: Plan) -> Iterator[Response]:
+        """One Response per row as batches finish."""
+        yield from self._batcher.run(rows, partial(self._decode, plan))
+
+    def score(self, questions: Sequence[ChoiceRow]) -> Iterator[Response]:
+        """One Response with log-probabilities per question."""
+        yield from self._batcher.run(questions, self._score)
+
+    def _score(self, batch: Sequence[ChoiceRow]) -> list[Response]:
+        responses = score_naive(self._loaded.model, batch, self._loaded.pad_id)
+        self.computed_tokens += sum(len(option.ids) - 1 for question in batch for option in question.options)
+        return responses
+
+    def _decode(self, plan: Plan, batch: Sequence[Row]) -> list[Response]:
+        loaded = self._loaded
+        try:
+            responses = decode_batch(loaded, plan, batch)
+        except Exception as e:
+            # A static cache compiles the model on CUDA: where that fails, the same batch runs uncompiled.
+            if plan.config.disable_compile or not type(e).__module__.startswith(_COMPILER_MODULES):
+                raise
+            fallbacks = loaded.effective.fallbacks
+            fallbacks.append(f"compiled decoding -> uncompiled: {one_line(e)[:120]}")
+            log.warning("%s", fallbacks[-1])
+            loaded.effective.cache["disable_compile"] = plan.config.disable_compile = True
+            responses = decode_batch(loaded, plan, batch)
+        for row, response in zip(batch, responses, strict=True):
+            self.computed_tokens += len(row.ids) + response.output_tokens - 1
+        return responses

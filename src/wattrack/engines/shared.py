@@ -1,0 +1,135 @@
+"""Mode `shared`: common beginnings computed once, rows packed without padding, a rolling batch while generating."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from wattrack.engines.attention import Prefix, sharing
+from wattrack.engines.batching import Batcher, Row, is_out_of_memory, one_line
+from wattrack.engines.choices import ChoiceRow, score_packed
+from wattrack.engines.decoding import Plan, respond
+from wattrack.engines.loading import Loaded
+from wattrack.engines.naive import NaiveMode
+from wattrack.engines.packing import compute_prefix
+from wattrack.engines.prefixes import group
+from wattrack.engines.rolling import Limits, RollingBatch
+from wattrack.schema import Response
+
+log = logging.getLogger(__name__)
+
+_ANY_NUMBER = 2**30
+"""Of questions in one pass: their tokens are what is limited."""
+
+
+class SharedMode:
+    """Same answers as `NaiveMode` up to rounding, for models that `sharable.why_not` lets pass."""
+
+    def __init__(self, loaded: Loaded, limits: Limits, naive: NaiveMode, release: Callable[[], None]) -> None:
+        """`limits` shrink when memory runs out; `release` frees cached device memory then; `naive` takes the rest."""
+        self._loaded = loaded
+        self._naive = naive
+        self.limits = limits
+        self._release = release
+        self._batcher = Batcher(_ANY_NUMBER, release)
+        self.halvings: list[str] = []
+        """One line for each time something shrank."""
+        self.computed_tokens = 0
+        self.shared_tokens = 0
+        """Prompt tokens that were not computed because another row's were used."""
+
+    def generate(self, rows: Sequence[Row], plan: Plan) -> Iterator[Response]:
+        """One Response per row as they finish; of identical greedy rows one is computed, the others get its text."""
+        same: dict[tuple[int, ...], list[Row]] = defaultdict(list)
+        for number, row in enumerate(rows):
+            # Sampled rows differ by their seeds: each is its own.
+            same[row.ids if plan.generation.temperature <= 0 else (number,)].append(row)
+        firsts = [equal[0] for equal in same.values()]
+        others = {_key(equal[0]): equal[1:] for equal in same.values()}
+        for one in group([row.ids[:-1] for row in firsts]):
+            some = sorted((firsts[i] for i in one.rows), key=lambda row: -len(row.ids))
+            for row, response in self._rolling(some, one.prefix, plan):
+                yield response
+                for other in others[_key(row)]:
+                    self.shared_tokens += len(other.ids)
+                    # It took no time of its own, so it says none.
+                    yield replace(
+                        response,
+                        sample_id=other.request.sample_id,
+                        repeat=other.request.repeat,
+                        token_times_s=(),
+                        latency_s=None,
+                    )
+
+    def score(self, questions: Sequence[ChoiceRow]) -> Iterator[Response]:
+        """One Response with log-probabilities per question."""
+        for one in group([question.shareable for question in questions]):
+            some = [questions[i] for i in one.rows]
+            with sharing(self._loaded.model):
+                prefix = self._prefix(some[0].options[0].ids[: one.prefix], len(some))
+                yield from self._score(some, prefix)
+
+    def _score(self, questions: Sequence[ChoiceRow], prefix: Prefix) -> Iterator[Response]:
+        def decode(batch: Sequence[ChoiceRow]) -> list[Response]:
+            responses = score_packed(self._loaded.model, batch, prefix)
+            self.computed_tokens += sum(question.packed_tokens(prefix.length) for question in batch)
+            return responses
+
+        yield from self._batcher.run(
+            questions, decode, lambda question: question.packed_tokens(prefix.length), self.limits.prefill_tokens
+        )
+
+    def _prefix(self, ids: Sequence[int], rows: int) -> Prefix:
+        self.computed_tokens += len(ids)
+        self.shared_tokens += len(ids) * (rows - 1)
+        return compute_prefix(self._loaded.model, ids)
+
+    def _rolling(self, rows: Sequence[Row], shared: int, plan: Plan) -> Iterator[tuple[Row, Response]]:
+        """Generate for rows of one prefix; what runs out of memory starts again with half as many rows."""
+        left: Sequence[Row] = rows
+        broken = False
+        with sharing(self._loaded.model):
+            prefix = self._prefix(rows[0].ids[:shared], len(rows))
+            while left and not broken:
+                batch = self._batch(prefix, left, plan)
+                try:
+                    for finished in batch.run():
+                        for answer in finished:
+                            yield answer.row, respond(self._loaded, plan, answer)
+                except (RuntimeError, MemoryError) as e:
+                    broken = self._shrink(e, len(batch.unfinished))
+                finally:
+                    self.computed_tokens += batch.computed_tokens
+                left = batch.unfinished
+        if left:
+            by_key = {_key(row): row for row in left}
+            for response in self._naive.generate(left, plan):
+                yield by_key[response.sample_id, response.repeat], response
+
+    def _batch(self, prefix: Prefix, rows: Sequence[Row], plan: Plan) -> RollingBatch:
+        return RollingBatch(
+            self._loaded.model,
+            prefix,
+            rows,
+            plan.generation,
+            end_ids=plan.end_ids,
+            stops=plan.stops,
+            limits=self.limits,
+        )
+
+    def _shrink(self, error: Exception, left: int) -> bool:
+        """Halve the limits after running out of memory; True = that does not help, so mode naive takes the rest."""
+        slots = min(self.limits.slots, left)
+        if not is_out_of_memory(error) or slots <= 1:
+            log.warning("mode naive answers the remaining %d: %s", left, one_line(error), exc_info=True)
+            self.halvings.append(f"{left} answers by mode naive: {one_line(error)[:120]}")
+            return True
+        self._release()
+        self.limits = Limits(slots=slots // 2, prefill_tokens=max(1, self.limits.prefill_tokens // 2))
+        self.halvings.append(f"batch_size {slots} -> {slots // 2}: out of memory")
+        log.warning("out of memory with %d rows: continuing with %d", slots, slots // 2)
+        return False
+
+
+def _key(row: Row) -> tuple[str, int]:
+    return row.request.sample_id, row.request.repeat
