@@ -54,9 +54,10 @@ def latency_probe(engine: Engine, requests: Sequence[Request], meter: Windows) -
 
 
 def warm_up(engine: Engine, requests: Sequence[Request], meter: Windows) -> None:
-    """A short batch and a single request, so that first-use costs are nobody's throughput or latency."""
+    """The engine's self-test, a short batch and a single request: first-use costs are nobody's throughput or latency."""
     short = [replace(r, generation=replace(r.generation, max_new_tokens=8)) for r in requests[:2]]
     with meter.window("warmup"):
+        engine.self_test()
         for batch in (short, short[:1]):
             for _ in engine.generate(batch):
                 pass

@@ -28,6 +28,9 @@ class Engine(Protocol):
     def load(self) -> Mapping[str, object]:
         """Load weights and tokenizer. Returns `facts`."""
 
+    def self_test(self) -> None:
+        """Check on the loaded model that fast ways of computing give the plain way's answers; facts tell the result."""
+
     def facts(self) -> Mapping[str, object]:
         """What to log: effective settings, resolved revision, sizes, timings. Some change while generating."""
 

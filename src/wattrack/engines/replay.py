@@ -34,6 +34,9 @@ class ReplayEngine:
     def prepare(self) -> None:
         """Nothing to import."""
 
+    def self_test(self) -> None:
+        """Nothing is computed."""
+
     def load(self) -> Mapping[str, object]:
         """Read the journal; see `facts`.
 
