@@ -14,6 +14,8 @@ from omegaconf import MISSING
 Dtype = StrEnum("Dtype", ["auto", "fp32", "bf16", "fp16"])
 KvCache = StrEnum("KvCache", ["dynamic", "static", "quantized"])
 Attention = StrEnum("Attention", ["auto", "eager", "sdpa", "flash_attention_2"])
+Quantization = StrEnum("Quantization", {"none": "none", "8bit": "8bit", "4bit": "4bit"})
+Weights = StrEnum("Weights", ["pretrained", "random"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 Order = StrEnum("Order", ["shuffled", "file"])
 PromptStyle = StrEnum("PromptStyle", ["completion", "chat"])
@@ -36,6 +38,8 @@ class ModelConfig:
     """Tokens; null = what the checkpoint says."""
     licence: str | None = None
     gated: bool = False
+    weights: Weights = Weights.pretrained
+    """`random`: the architecture without its checkpoint, for speed, memory and energy; such runs have no score."""
 
 
 @dataclass
@@ -87,7 +91,10 @@ class PresetConfig:
     dtype: Dtype = MISSING
     kv_cache: KvCache = MISSING
     attention: Attention = MISSING
-    batch_size: int = MISSING
+    quantization: Quantization = Quantization["none"]
+    """Of the weights, while loading: bitsandbytes on CUDA."""
+    batch_size: int | None = MISSING
+    """Rows at a time; null = as many as the free memory holds."""
 
 
 @dataclass

@@ -3,17 +3,19 @@
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from wattrack.engines.architectures import ARCHITECTURES
 from wattrack.errors import EngineError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+_CONFIG = "config.json"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 _HUB_TIMEOUT_S = 5.0
@@ -35,10 +37,14 @@ class Checkpoint:
     """Size of the weight files; None where the hub does not say."""
     dtype: str | None
     """Of the stored weights by config.json, e.g. "bfloat16"; None when unknown."""
+    tokenizer: bool = True
+    """False: none beside the configuration, which only random weights can do without."""
+    architecture: Mapping[str, object] | None = None
+    """Bundled configuration values, where random weights are wanted and no config.json can be had."""
 
 
-def locate(model_id: str, revision: str) -> Checkpoint:
-    """Find the model: folder, then cache, then hub.
+def locate(model_id: str, revision: str, weights: str = "pretrained") -> Checkpoint:
+    """Find the model: folder, then cache, then hub; for random weights its configuration and tokenizer.
 
     A complete cached snapshot is used as it is, without asking the network whether there is a newer one.
 
@@ -46,22 +52,44 @@ def locate(model_id: str, revision: str) -> Checkpoint:
         EngineError: what is missing or unreachable and what to do, in one line, within about 20 s.
     """
     folder = Path(model_id).expanduser()
+    needs_weights = weights != "random"
     if folder.is_dir():
-        return _in_folder(folder, source=str(folder), revision=None)
+        return _in_folder(folder, source=str(folder), revision=None, needs_weights=needs_weights)
     if model_id.startswith((".", "/", "~", "\\")) or model_id.count("/") > 1:
         raise EngineError(f"model folder {model_id} does not exist: set model.id to a folder or a hub id")
     snapshot = _cached_snapshot(model_id, revision)
-    if snapshot is not None and not _missing(snapshot):
-        return _in_folder(snapshot, source=model_id, revision=snapshot.name)
-    return _on_hub(model_id, revision)
+    if snapshot is not None and not (_missing(snapshot) if needs_weights else []):
+        return _in_folder(snapshot, source=model_id, revision=snapshot.name, needs_weights=needs_weights)
+    try:
+        return _on_hub(model_id, revision, needs_weights=needs_weights)
+    except EngineError as e:
+        if needs_weights or model_id not in ARCHITECTURES:
+            raise
+        log.warning("%s: configuration values of the package, substitute tokenizer: %s", model_id, e)
+        return _bundled(model_id)
 
 
-def _in_folder(folder: Path, *, source: str, revision: str | None) -> Checkpoint:
+def _bundled(model_id: str) -> Checkpoint:
+    values = ARCHITECTURES[model_id]
+    return Checkpoint(
+        source=model_id,
+        revision=None,
+        local=True,
+        weight_bytes=None,
+        dtype=str(values["dtype"]),
+        tokenizer=False,
+        architecture=values,
+    )
+
+
+def _in_folder(folder: Path, *, source: str, revision: str | None, needs_weights: bool) -> Checkpoint:
     missing = _missing(folder)
+    if not needs_weights:
+        missing = [what for what in missing if what == _CONFIG]
     if missing:
         raise EngineError(f"model folder {folder} lacks {', '.join(missing)}")
-    config = _read_json(folder / "config.json")
-    weights = _weight_files(folder)
+    config = _read_json(folder / _CONFIG)
+    weights = _weight_files(folder) if needs_weights else []
     for file in weights:
         _refuse_truncated(file)
     dtype = config.get("dtype") or config.get("torch_dtype")
@@ -69,21 +97,26 @@ def _in_folder(folder: Path, *, source: str, revision: str | None) -> Checkpoint
         source=source,
         revision=revision,
         local=True,
-        weight_bytes=sum(file.stat().st_size for file in weights),
+        weight_bytes=sum(file.stat().st_size for file in weights) if needs_weights else None,
         dtype=dtype if isinstance(dtype, str) else None,
+        tokenizer=_has_tokenizer(folder),
     )
 
 
 def _missing(folder: Path) -> list[str]:
     """What a loadable folder must hold and this one does not, in words."""
-    missing = [] if (folder / "config.json").is_file() else ["config.json"]
+    missing = [] if (folder / _CONFIG).is_file() else [_CONFIG]
     weights = _weight_files(folder)
     if not weights:
         missing.append(f"weights ({' or '.join(_WEIGHTS)}, or their .index.json with its shards)")
     missing += [f"weight shard {file.name}" for file in weights if not file.is_file()]
-    if not any((folder / name).is_file() for name in _TOKENIZERS):
+    if not _has_tokenizer(folder):
         missing.append("a tokenizer (tokenizer.json, tokenizer.model or vocab.json)")
     return missing
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _TOKENIZERS)
 
 
 def _weight_files(folder: Path) -> list[Path]:
@@ -133,13 +166,13 @@ def _cached_snapshot(model_id: str, revision: str) -> Path | None:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        config = try_to_load_from_cache(model_id, "config.json", revision=revision)
+        config = try_to_load_from_cache(model_id, _CONFIG, revision=revision)
     except HFValidationError as e:
         raise EngineError(f"model.id={model_id} is neither an existing folder nor a valid hub id") from e
     return Path(config).parent if isinstance(config, str) else None
 
 
-def _on_hub(model_id: str, revision: str) -> Checkpoint:
+def _on_hub(model_id: str, revision: str, *, needs_weights: bool) -> Checkpoint:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -167,12 +200,24 @@ def _on_hub(model_id: str, revision: str) -> Checkpoint:
             "to a filled cache, or model.id=/path/to/folder"
         ) from e
     sizes = {file.rfilename: file.size for file in info.siblings or [] if "/" not in file.rfilename}
-    if "config.json" not in sizes or not any({name, f"{name}.index.json"} & sizes.keys() for name in _WEIGHTS):
+    stored = any({name, f"{name}.index.json"} & sizes.keys() for name in _WEIGHTS)
+    if _CONFIG not in sizes or (needs_weights and not stored):
         raise EngineError(f"{model_id} on the hub is no transformers checkpoint (config.json, {_WEIGHTS[0]})")
+    return Checkpoint(
+        source=model_id,
+        revision=info.sha,
+        local=False,
+        weight_bytes=_stored_bytes(sizes) if needs_weights else None,
+        dtype=None,
+        tokenizer=any(name in sizes for name in _TOKENIZERS),
+    )
+
+
+def _stored_bytes(sizes: Mapping[str, int | None]) -> int | None:
+    """Of all weight files of the preferred format; None where the hub does not say."""
     suffix = ".safetensors" if any(name.endswith(".safetensors") for name in sizes) else ".bin"
     weights = [size for name, size in sizes.items() if name.endswith(suffix)]
-    total = sum(size for size in weights if size is not None) if None not in weights else None
-    return Checkpoint(source=model_id, revision=info.sha, local=False, weight_bytes=total, dtype=None)
+    return None if None in weights else sum(size for size in weights if size is not None)
 
 
 def _within_deadline(call: Callable[[], T]) -> T:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from transformers import BitsAndBytesConfig
 from transformers.cache_utils import QuantizedCache
 
 from wattrack.engines.batching import one_line
@@ -28,6 +29,8 @@ class Effective:
     dtype: torch.dtype
     attention: str | None
     """None leaves the choice to transformers."""
+    quantization: str = "none"
+    """Of the weights: none, 8bit or 4bit."""
     cache: dict[str, Any] = field(default_factory=dict)
     """Arguments of GenerationConfig that select the KV cache; empty = dynamic."""
     fallbacks: list[str] = field(default_factory=list)
@@ -61,8 +64,14 @@ def resolve(settings: Settings, whole_config: Any) -> Effective:
     if attention == "flash_attention_2" and (reason := _no_flash(device, dtype)):
         fallbacks.append(f"attention flash_attention_2 -> sdpa: {reason}")
         attention = "sdpa"
+    quantization = settings.quantization
+    if quantization != "none" and (reason := _no_quantization(settings, whole_config, device)):
+        fallbacks.append(f"quantization {quantization} -> none: {reason}")
+        quantization = "none"
     cache = _cache(settings.kv_cache, config, device, fallbacks)
-    return Effective(device=device, dtype=dtype, attention=attention, cache=cache, fallbacks=fallbacks)
+    return Effective(
+        device=device, dtype=dtype, attention=attention, quantization=quantization, cache=cache, fallbacks=fallbacks
+    )
 
 
 def _device(requested: str) -> torch.device:
@@ -99,6 +108,32 @@ def _no_flash(device: torch.device, dtype: torch.dtype) -> str | None:
     if device.type != "cuda":
         return "no CUDA"
     return None if dtype in (torch.bfloat16, torch.float16) else f"it needs bf16 or fp16, not {dtype}"
+
+
+def _no_quantization(settings: Settings, whole_config: Any, device: torch.device) -> str | None:
+    """Why bitsandbytes cannot hold the weights, or None."""
+    if getattr(whole_config, "quantization_config", None) is not None:
+        return "the checkpoint is quantized already"
+    if settings.weights == "random":
+        return "random weights are made in the dtype itself"
+    if device.type != "cuda":
+        return "no CUDA"
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return "the package bitsandbytes is not installed (pip install 'wattrack[quantization]')"
+    return None
+
+
+def quantizer(effective: Effective) -> Any:
+    """How transformers is to quantize while loading: NF4 with quantized constants, or 8 bits with outliers apart."""
+    config: Any = BitsAndBytesConfig
+    if effective.quantization == "8bit":
+        return config(load_in_8bit=True)
+    return config(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=effective.dtype,
+    )
 
 
 def _cache(requested: str, config: Any, device: torch.device, fallbacks: list[str]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Loads a checkpoint: tokenizer, weights, and the facts about them worth logging."""
 
+import gc
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,8 +16,9 @@ from transformers.utils import logging as transformers_logging
 
 from wattrack.engines.batching import is_out_of_memory, one_line
 from wattrack.engines.checkpoint import Checkpoint
-from wattrack.engines.effective import Effective, resolve
+from wattrack.engines.effective import Effective, quantizer, resolve
 from wattrack.engines.fit import GIB
+from wattrack.engines.kept import KEEPER, Kept, Key, give_back, in_use_bytes
 from wattrack.engines.settings import Settings
 from wattrack.errors import EngineError
 
@@ -43,6 +46,8 @@ class Loaded:
     """Prompt + new tokens that fit; None = unlimited."""
     end_ids: tuple[int, ...]
     pad_id: int
+    kept: Kept | None = None
+    """What outlives the job when another one wants the same weights."""
     static_length: int = 0
     """Positions of a static cache: only grows, because every new size compiles the model again."""
     facts: dict[str, object]
@@ -64,7 +69,7 @@ class Loaded:
 
 
 def load(settings: Settings, checkpoint: Checkpoint) -> Loaded:
-    """Load tokenizer and weights.
+    """Load tokenizer and weights, or take them over from an earlier job of this process; end with `release`.
 
     Raises:
         EngineError: no such device, or transformers cannot load the checkpoint; one line.
@@ -73,33 +78,44 @@ def load(settings: Settings, checkpoint: Checkpoint) -> Loaded:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    origin = _origin(settings, checkpoint)
     with _one_line_refusal(settings.model_id):
-        started_s = time.perf_counter()
-        config = AutoConfig.from_pretrained(checkpoint.source, **origin)
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint.source, **origin)
-        tokenizer_s = time.perf_counter() - started_s
+        config = _config(settings, checkpoint)
         effective = resolve(settings, config)
-        started_s = time.perf_counter()
-        model = _weights(checkpoint.source, origin, effective)
-        weights_s = time.perf_counter() - started_s
-    end_ids, dropped = _take_over_generation(model, tokenizer)
-    pad_id = end_ids[0] if end_ids else 0  # padding is masked: any id serves a tokenizer that has none
+        key = _key(settings, checkpoint, effective)
+        kept = KEEPER.take(key)
+        reused = kept is not None
+        times = {"time/load_tokenizer_s": 0.0, "time/load_weights_s": 0.0}
+        if kept is None:
+            kept = _kept(settings, checkpoint, config, effective, key, times)
+    effective.fallbacks += kept.fallbacks
+    effective.attention, effective.dtype = kept.model.config._attn_implementation, kept.model.dtype
+    pad_id = kept.end_ids[0] if kept.end_ids else 0  # padding is masked: any id serves a tokenizer that has none
     loaded = Loaded(
-        model=model,
-        tokenizer=tokenizer,
+        model=kept.model,
+        kept=kept,
+        tokenizer=kept.tokenizer,
         effective=effective,
-        context=_context(settings, model),
-        end_ids=end_ids,
-        pad_id=pad_id if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id),
-        facts={
-            "effective/generation": dropped,
-            "time/load_tokenizer_s": round(tokenizer_s, 4),
-            "time/load_weights_s": round(weights_s, 4),
-        },
+        context=_context(settings, kept.model),
+        end_ids=kept.end_ids,
+        pad_id=pad_id if kept.tokenizer.pad_token_id is None else int(kept.tokenizer.pad_token_id),
+        facts={"effective/generation": kept.dropped_defaults, **times, "model/reused": reused},
     )
     loaded.facts.update(_facts(settings, checkpoint, loaded))
+    if reused:
+        loaded.facts["memory/kept_gib"] = kept.loaded_bytes / GIB
+    if KEEPER.left_over_gib is not None:
+        loaded.facts["memory/left_over_gib"], KEEPER.left_over_gib = KEEPER.left_over_gib, None
     return loaded
+
+
+def release(loaded: Loaded) -> None:
+    """End of a job: free the model, or leave it to the next job of this process."""
+    loaded.model = None
+    gc.collect()
+    if loaded.kept is not None:
+        KEEPER.end_of_job(loaded.kept)
+        loaded.kept = None
+    give_back(loaded.device)
 
 
 def prime(settings: Settings, checkpoint: Checkpoint) -> None:
@@ -110,11 +126,71 @@ def prime(settings: Settings, checkpoint: Checkpoint) -> None:
     """
     import accelerate  # noqa: F401  for device_map
 
-    origin = _origin(settings, checkpoint)
-    with _one_line_refusal(settings.model_id), torch.device("meta"):
-        AutoTokenizer.from_pretrained(checkpoint.source, **origin)
-        auto: Any = AutoModelForCausalLM
-        auto.from_config(AutoConfig.from_pretrained(checkpoint.source, **origin))
+    with _one_line_refusal(settings.model_id):
+        config = _config(settings, checkpoint)
+        _tokenizer(settings, checkpoint, config)
+        with torch.device("meta"):
+            auto: Any = AutoModelForCausalLM
+            auto.from_config(config)
+
+
+def _kept(
+    settings: Settings, checkpoint: Checkpoint, config: Any, effective: Effective, key: Key, times: dict[str, float]
+) -> Kept:
+    """Load for real, noting memory and time."""
+    started_s = time.perf_counter()
+    tokenizer = _tokenizer(settings, checkpoint, config)
+    times["time/load_tokenizer_s"] = round(time.perf_counter() - started_s, 4)
+    known, before = len(effective.fallbacks), in_use_bytes(effective.device)
+    started_s = time.perf_counter()
+    if settings.weights == "random":
+        model = _random(settings, config, effective)
+    else:
+        model = _weights(checkpoint.source, _origin(settings, checkpoint), effective)
+    times["time/load_weights_s"] = round(time.perf_counter() - started_s, 4)
+    found, effective.fallbacks[known:] = tuple(effective.fallbacks[known:]), []
+    end_ids, dropped = _take_over_generation(model, tokenizer)
+    return Kept(
+        key=key,
+        model=model,
+        tokenizer=tokenizer,
+        end_ids=end_ids,
+        dropped_defaults=dropped,
+        fallbacks=found,
+        device=effective.device,
+        weight_bytes=tensor_bytes(model),
+        before_bytes=before,
+        loaded_bytes=max(0, in_use_bytes(effective.device) - before),
+    )
+
+
+def _key(settings: Settings, checkpoint: Checkpoint, effective: Effective) -> Key:
+    return Key(
+        source=checkpoint.source,
+        revision=checkpoint.revision,
+        weights=settings.weights,
+        seed=settings.seed if settings.weights == "random" else None,
+        dtype=effective.dtype_name(),
+        device=str(effective.device),
+        quantization=effective.quantization,
+        attention=effective.attention,
+    )
+
+
+def _config(settings: Settings, checkpoint: Checkpoint) -> Any:
+    if checkpoint.architecture is None:
+        return AutoConfig.from_pretrained(checkpoint.source, **_origin(settings, checkpoint))
+    values = dict(checkpoint.architecture)
+    return AutoConfig.for_model(str(values.pop("model_type")), **values)
+
+
+def _tokenizer(settings: Settings, checkpoint: Checkpoint, config: Any) -> Tokenizer:
+    if not checkpoint.tokenizer:
+        from wattrack.engines.random_weights import substitute_tokenizer
+
+        return substitute_tokenizer(config)
+    tokenizer: Tokenizer = AutoTokenizer.from_pretrained(checkpoint.source, **_origin(settings, checkpoint))
+    return tokenizer
 
 
 def _origin(settings: Settings, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -123,6 +199,12 @@ def _origin(settings: Settings, checkpoint: Checkpoint) -> dict[str, Any]:
         "local_files_only": checkpoint.local,
         "trust_remote_code": False,
     }
+
+
+def tensor_bytes(model: Any) -> int:
+    """Of all parameters and buffers, tied ones once."""
+    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
 @contextmanager
@@ -138,7 +220,7 @@ def _one_line_refusal(model_id: str) -> Iterator[None]:
 
 
 def _weights(source: str, origin: dict[str, Any], effective: Effective) -> Any:
-    """The model in evaluation mode, on its device, with `effective` brought up to date.
+    """The stored model in evaluation mode, on its device.
 
     Raises:
         EngineError: the checkpoint lacks weights, which transformers would make up.
@@ -150,6 +232,8 @@ def _weights(source: str, origin: dict[str, Any], effective: Effective) -> Any:
         "device_map": {"": effective.device},
         "output_loading_info": True,
     }
+    if effective.quantization != "none":
+        options["quantization_config"] = quantizer(effective)
     try:
         model, report = auto.from_pretrained(source, attn_implementation=effective.attention, **options)
     except (ValueError, ImportError) as e:
@@ -159,7 +243,22 @@ def _weights(source: str, origin: dict[str, Any], effective: Effective) -> Any:
         model, report = auto.from_pretrained(source, **options)
     if missing := sorted(report["missing_keys"]):
         raise EngineError(f"{source} lacks {len(missing)} weights of the model, e.g. {missing[0]}")
-    effective.attention, effective.dtype = model.config._attn_implementation, model.dtype
+    return model.eval()
+
+
+def _random(settings: Settings, config: Any, effective: Effective) -> Any:
+    """The architecture with random weights, in evaluation mode, on its device."""
+    from wattrack.engines.random_weights import build
+
+    make = partial(build, config, dtype=effective.dtype, device=effective.device, seed=settings.seed)
+    try:
+        model = make(attention=effective.attention)
+    except (ValueError, ImportError) as e:
+        if effective.attention is None or "attention" not in str(e).lower():
+            raise
+        effective.fallbacks.append(f"attention {effective.attention} -> the model's own: {one_line(e)[:120]}")
+        config._attn_implementation = None
+        model = make(attention=None)
     return model.eval()
 
 
@@ -193,17 +292,19 @@ def _context(settings: Settings, model: Any) -> int | None:
 
 def _facts(settings: Settings, checkpoint: Checkpoint, loaded: Loaded) -> dict[str, object]:
     model, effective = loaded.model, loaded.effective
-    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     facts: dict[str, object] = {
         **settings.requested(),
         "model/revision": checkpoint.revision or getattr(model.config, "_commit_hash", None),
         "model/class": type(model).__name__,
-        "model/params": sum(parameter.numel() for parameter in model.parameters()),
-        "model/weights_gib": sum(t.numel() * t.element_size() for t in tensors.values()) / GIB,
+        "model/params": model.num_parameters(),
+        "model/weights": settings.weights,
+        "model/tokenizer": "own" if checkpoint.tokenizer else "substitute",
+        "model/weights_gib": tensor_bytes(model) / GIB,
         "model/context_length": loaded.context,
         "engine/mode": settings.mode,
         "effective/dtype": effective.dtype_name(),
         "effective/device": effective.device_name(),
+        "effective/quantization": effective.quantization,
         "effective/attention": effective.attention,
         "effective/kv_cache": effective.cache_name(),
         "effective/threads": torch.get_num_threads(),
