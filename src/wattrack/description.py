@@ -37,10 +37,11 @@ def describe(
     engine: Mapping[str, object],
 ) -> str:
     """Markdown of at most a screen or two."""
-    n = metrics.get("quality/n")
+    n, random = metrics.get("quality/n"), engine.get("model/weights") == "random"
     lines = [
         f"### {name}: {score(metrics)}",
         "",
+        *(["**Random weights: speed, memory and energy only; no answer is scored.**", ""] if random else []),
         f"{number(n)} answers to {dataset.rows} questions of `{dataset.protocol}` from `{dataset.source}`; "
         "95 % Wilson interval.",
         "",

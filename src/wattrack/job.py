@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,13 +28,18 @@ from wattrack.protocols import Engine
 from wattrack.redaction import redacted
 from wattrack.schema import DatasetFacts, JobResult, JobStart, Readings, Record, Request, Response, Sample
 from wattrack.spool import UNLOGGED, load_unlogged, save_unlogged
-from wattrack.summary import Prices, running, summarize, without_gpu
+from wattrack.summary import Prices, running, summarize, unscored, unscored_records, without_gpu
 from wattrack.tasks.task import Task
 from wattrack.tracking.store import Status, Tracker, ensure_store, store_uri
 
 log = logging.getLogger(__name__)
 
-_ENGINE_METRICS = {"tokens/computed": "tokens/computed", "model/weights_gib": "memory/weights_gib"}
+_ENGINE_METRICS = {
+    "tokens/computed": "tokens/computed",
+    "model/weights_gib": "memory/weights_gib",
+    "memory/kept_gib": "memory/kept_gib",
+    "memory/left_over_gib": "memory/left_over_gib",
+}
 """Facts of the engine that are metrics."""
 
 
@@ -56,7 +62,7 @@ class Plan:
         wiring.check(cfg)
         return cls(
             cfg=cfg,
-            name=cfg.name or f"{cfg.model.name} · {cfg.dataset.name}",
+            name=cfg.name or f"{cfg.model.name} · {cfg.dataset.name}{' · random weights' if _random(cfg) else ''}",
             task=wiring.build_task(cfg),
             engine=wiring.build_engine(cfg),
             meter=wiring.build_meter(cfg),
@@ -87,6 +93,11 @@ class Measured:
     hardware: Mapping[str, str]
     energy_points: tuple[tuple[int, int, float], ...]
     total_s: float
+
+
+def _random(cfg: DictConfig) -> bool:
+    """Whether the model knows nothing, so that nothing it answers may be scored."""
+    return str(cfg.model.weights) == "random"
 
 
 def run_job(plan: Plan, console: Console) -> float | None:
@@ -215,7 +226,7 @@ def _generate(
     done = 0
 
     def live_score(response: Response) -> float:
-        return plan.task.score(samples[response.sample_id], response).value
+        return math.nan if _random(plan.cfg) else plan.task.score(samples[response.sample_id], response).value
 
     with (
         Journal(plan.output_dir / "responses.jsonl") as journal,
@@ -244,6 +255,8 @@ def _start(plan: Plan) -> JobStart:
     tags = {**environment.describe(), "wattrack.output_dir": str(plan.output_dir)}
     if plan.sweep_id is not None:
         tags["wattrack.sweep_id"] = plan.sweep_id
+    if _random(plan.cfg):
+        tags["model.weights"] = "random"
     return JobStart(
         name=plan.name,
         kind="job",
@@ -269,6 +282,10 @@ def _result(plan: Plan, questions: Questions, console: Console) -> JobResult:
         by_engine,
         Prices(hourly_usd=plan.cfg.hardware.hourly_usd),
     )
+    records, series = measured.records, running(measured.records, measured.energy_points)
+    if _random(plan.cfg):
+        metrics, records = unscored(metrics), unscored_records(records)
+        series = tuple(point for point in series if point[0] != "running/score")
     revision = facts.get("model/revision")
     tags = {
         "wattrack.run_key": run_key(
@@ -285,12 +302,12 @@ def _result(plan: Plan, questions: Questions, console: Console) -> JobResult:
             "dataset/prompt_sha256": plan.task.prompt.sha256(),
         },
         tags=tags,
-        records=measured.records,
+        records=records,
         probe=measured.probe,
         readings=measured.readings,
         dataset=questions.facts,
         description=describe(plan.name, metrics, measured.readings, questions.facts, facts),
-        running=running(measured.records, measured.energy_points),
+        running=series,
     )
 
 

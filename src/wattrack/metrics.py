@@ -88,6 +88,12 @@ METRICS: dict[str, Metric] = {
         "GiB", "lower", "peak resident memory of the generate window minus what the process held before loading"
     ),
     "memory/weights_gib": Metric("GiB", "lower", "bytes of the loaded parameters and buffers"),
+    "memory/kept_gib": Metric(
+        "GiB", "neither", "what loading had added for a model kept from an earlier job of the process"
+    ),
+    "memory/left_over_gib": Metric(
+        "GiB", "lower", "memory that did not come back from an earlier job's model, freed before this one loaded"
+    ),
     "energy/measured_wh": Metric("Wh", "lower", "generate window, counters and integrated power sensors only"),
     "energy/modelled_wh": Metric("Wh", "lower", "whole job, codecarbon's load and RAM models only"),
     "energy/gpu_wh": Metric("Wh", "lower", "GPU part of the measured energy, generate window"),

@@ -1,5 +1,6 @@
 """Live progress of a job: one line with questions done, tokens/s, score so far and time left."""
 
+import math
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -18,7 +19,7 @@ class JobProgress:
     """Redraws at most twice a second and only when a response arrives: no thread of its own while measuring."""
 
     def __init__(self, console: Console, name: str, total: int, score: Callable[[Response], float]) -> None:
-        """`score` judges one response for the running figure; it must be cheap and pure."""
+        """`score` judges one response for the running figure; it must be cheap and pure. NaN = no figure."""
         self._console, self._name, self._total, self._score = console, name, total, score
         self._done, self._correct, self._tokens, self._failed = 0, 0.0, 0, 0
         self._started_s = self._drawn_s = time.perf_counter()
@@ -60,7 +61,7 @@ class JobProgress:
         now = time.perf_counter()
         self._drawn_s, elapsed_s = now, max(now - self._started_s, 1e-9)
         figures = f"{self._tokens / elapsed_s:,.0f} tok/s"
-        if self._done:
+        if self._done and not math.isnan(self._correct):
             figures += f"  score {self._correct / self._done:.1%}"
         if self._failed:
             figures += f"  {self._failed} failed"

@@ -16,6 +16,8 @@ Metrics = dict[str, float | None]
 _WH = 3600.0
 """Joules in a watt-hour."""
 
+_RESTS_ON_SCORE = frozenset({"energy/j_per_correct", "energy/score_per_wh", "cost/usd_per_1k_correct"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
@@ -39,7 +41,7 @@ def summarize(
         **tokens(records),
         **throughput(records, generate),
         **dict(generate.peaks if generate else {}),
-        "memory/rss_added_gib": rss_added(readings, generate),
+        "memory/rss_added_gib": rss_added(readings, generate, engine.get("memory/kept_gib") or 0.0),
         **energy(readings, generate),
         **loads(readings.samples, generate),
         **times(readings),
@@ -48,6 +50,21 @@ def summarize(
     metrics |= derived(records, metrics)
     metrics |= cost(metrics, prices)
     return metrics
+
+
+def unscored(metrics: Metrics) -> Metrics:
+    """The metrics of a model with random weights: whatever rests on answers being right is withheld."""
+    kept = {"quality/n", "quality/error_rate"}
+    return {
+        name: None if (name.startswith("quality/") and name not in kept) or name in _RESTS_ON_SCORE else value
+        for name, value in metrics.items()
+    }
+
+
+def unscored_records(records: Sequence[Record]) -> tuple[Record, ...]:
+    """The same answers with NaN for a score, which tables show as an empty cell."""
+    why = "random weights: not scored"
+    return tuple(replace(r, score=math.nan, answer=None, metrics={}, explanation=why) for r in records)
 
 
 def without_gpu(readings: Readings) -> Readings:
@@ -172,15 +189,16 @@ def _measured_wh(part: Energy) -> float | None:
     return part.joules / _WH
 
 
-def rss_added(readings: Readings, window: Window | None) -> float | None:
+def rss_added(readings: Readings, window: Window | None, kept_gib: float = 0.0) -> float | None:
     """GiB that loading and generating added to the process.
 
     Jobs of a sweep share a process, and what earlier ones left behind (allocator pools, kernel caches) is in its peak;
-    the first sample, taken as the meters open and before the model loads, is what this job did not cause.
+    the first sample, taken as the meters open and before the model loads, is what this job did not cause. A model kept
+    from an earlier job is in that sample too, and counts here with what its loading had added.
     """
     peak = window.peaks.get("memory/rss_peak_gib") if window else None
     before = next((s.values.get("system/process_rss_megabytes") for s in readings.samples), None)
-    return None if peak is None or before is None else max(0.0, peak - before * 1e6 / 2**30)
+    return None if peak is None or before is None else max(0.0, peak - before * 1e6 / 2**30) + kept_gib
 
 
 def loads(samples: Sequence[SystemSample], window: Window | None) -> Metrics:

@@ -5,6 +5,7 @@ exports in the background by default and drops traces when it falls behind.
 """
 
 import json
+import math
 import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -107,10 +108,13 @@ def _assessments(trace_id: str, run_id: str, record: Record) -> "list[Assessment
     common: dict[str, Any] = {"trace_id": trace_id, "source": source}
     why = cut(record.explanation) or None
     of_run = {"mlflow.assessment.sourceRunId": run_id}
+    expected = Expectation(name="expected_response", value=record.target, metadata=of_run, **common)
+    if math.isnan(record.score):
+        return [expected]
     return [
         Feedback(name="correct", value=record.score >= 1.0, rationale=why, metadata=of_run, **common),
         Feedback(name="score", value=record.score, metadata=of_run, **common),
-        Expectation(name="expected_response", value=record.target, metadata=of_run, **common),
+        expected,
     ]
 
 
