@@ -4,7 +4,7 @@ Expected: time per question falls or stays equal (what is shared is paid once), 
 a process of its own, on the random-weights model and the real rows of vs_lm_eval.py; memory is what the request phase
 added to the resident memory of the loaded model. The naive mode at 1x stands beside it for reference.
 
-    python benchmarks/engine_scaling.py [--questions 16] [--dtype fp32] [--laps 1]
+    python benchmarks/engine_scaling.py [--questions 16] [--dtype fp32] [--laps 3]
 """
 
 import argparse
@@ -65,8 +65,9 @@ def run(case: Case, workload: dict[str, Any], folder: Path, dtype: str) -> dict[
     return result
 
 
-def line(case: Case, questions: int, results: list[dict[str, Any]]) -> str:
+def line(case: Case, results: list[dict[str, Any]]) -> str:
     """Medians over the laps; tokens computed are those of the model's forward passes, padding excluded."""
+    questions = len(results[0]["answers"])
     seconds = statistics.median(result["request_s"] for result in results)
     memory = [result["added_mib"] for result in results if result["added_mib"] is not None]
     added = f"{statistics.median(memory):.0f}" if memory else "-"
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--factors", nargs="+", type=int, default=list(FACTORS))
     parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--laps", type=int, default=1)
+    parser.add_argument("--laps", type=int, default=3)
     options = parser.parse_args()
     if not options.data.is_dir():
         sys.exit(f"--data {options.data}: no such folder")
@@ -99,11 +100,17 @@ def main() -> None:
         folder = Path(name)
         parameters = random_model.build(folder / "model", options.data)
         tokenizer = AutoTokenizer.from_pretrained(folder / "model")
-        print(f"model: {parameters / 1e6:.1f} M random parameters, {options.dtype}, {options.laps} laps\n{HEADER}")
-        for case in cases(options.tasks, options.factors):
-            workload = workloads.build(case.task, options.data, options.questions * case.factor, tokenizer)
-            results = [run(case, workload, folder, options.dtype) for _ in range(options.laps)]
-            print(line(case, len(workload["items"]), results), flush=True)
+        print(f"model: {parameters / 1e6:.1f} M random parameters, {options.dtype}, {options.laps} laps")
+        found: dict[Case, list[dict[str, Any]]] = {case: [] for case in cases(options.tasks, options.factors)}
+        # Lap by lap, so that a slow moment of a shared machine does not fall on one case alone.
+        for lap in range(options.laps):
+            for case, results in found.items():
+                workload = workloads.build(case.task, options.data, options.questions * case.factor, tokenizer)
+                results.append(run(case, workload, folder, options.dtype))
+                print(f"lap {lap}: {case}: {results[-1]['request_s']:.2f} s", file=sys.stderr, flush=True)
+    print(HEADER)
+    for case, results in found.items():
+        print(line(case, results))
 
 
 if __name__ == "__main__":

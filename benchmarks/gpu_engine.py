@@ -31,10 +31,11 @@ from typing import Any
 
 import torch
 from random_model import build_tokenizer
-from transformers import AutoTokenizer, ContinuousBatchingConfig, GenerationConfig, Qwen2Config
+from transformers import AutoConfig, AutoTokenizer, ContinuousBatchingConfig, GenerationConfig, Qwen2Config
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM as _AutoModel
 
 from wattrack.engines.hf import HFEngine
+from wattrack.engines.random_weights import build
 from wattrack.schema import Generation, Request
 
 GIB = 2**30
@@ -99,13 +100,9 @@ def texts(load: Load) -> list[str]:
     ]
 
 
-def write_checkpoint(shape: str, folder: Path, device: str) -> None:
-    """Random weights in bf16, and a tokenizer that knows the words of `texts`."""
-    torch.manual_seed(0)
-    with torch.device(device):
-        model = AutoModelForCausalLM.from_config(config_of(shape), dtype=torch.bfloat16)
-    model.generation_config = GeneratingConfig(pad_token_id=0)
-    model.save_pretrained(folder)
+def write_architecture(shape: str, folder: Path) -> None:
+    """The configuration, and a tokenizer that knows the words of `texts`; weights are made where they are needed."""
+    config_of(shape).save_pretrained(folder)
     tokenizer = build_tokenizer(texts(Load(requests=8, shared=2000, own=500, new_tokens=0, batch=0)), 1000)
     tokenizer.eos_token = None
     tokenizer.save_pretrained(folder)
@@ -113,7 +110,9 @@ def write_checkpoint(shape: str, folder: Path, device: str) -> None:
 
 def by_engine(folder: Path, device: str, mode: str, load: Load) -> tuple[list[Timing], float, list[float]]:
     """(timings, seconds of the batched phase, times to first token alone) of wattrack's engine."""
-    engine = HFEngine(model_id=str(folder), dtype="bf16", device=device, mode=mode, batch_size=load.batch)
+    engine = HFEngine(
+        model_id=str(folder), weights="random", dtype="bf16", device=device, mode=mode, batch_size=load.batch
+    )
     engine.load()
     settings = Generation(max_new_tokens=load.new_tokens)
     requests = [
@@ -140,7 +139,8 @@ def by_engine(folder: Path, device: str, mode: str, load: Load) -> tuple[list[Ti
 
 def by_generate_batch(folder: Path, device: str, load: Load) -> tuple[list[Timing], float, list[float]]:
     """The same of transformers' continuous batching, with a cache that holds `load.batch` rows at once."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, device_map={"": device}).eval()
+    config = AutoConfig.from_pretrained(folder)
+    model = build(config, dtype=torch.bfloat16, device=torch.device(device), attention="sdpa", seed=0).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ids = [tokenizer(text).input_ids for text in texts(load)]
     settings = GeneratingConfig(max_new_tokens=load.new_tokens, do_sample=False, eos_token_id=-1, pad_token_id=0)
@@ -306,9 +306,7 @@ def main(arguments: Sequence[str]) -> None:
     print(HEADER, flush=True)
     for shape in options.shapes:
         with tempfile.TemporaryDirectory() as folder:
-            write_checkpoint(shape, Path(folder), device)
-            if device == "cuda":
-                torch.cuda.empty_cache()
+            write_architecture(shape, Path(folder))
             for mode in options.modes:
                 work = ["--shapes", shape, "--worker", mode, folder]
                 done = subprocess.run(
