@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="describes a m
 
 def facts_of(folder: Path, **settings: object) -> dict[str, object]:
     """Facts of a load, after one answer under these settings."""
-    engine = HFEngine(model_id=str(folder), threads=1, **settings)
+    engine = HFEngine(model_id=str(folder), threads=1, **{"batch_size": 8, **settings})
     facts = dict(engine.load())
     [response] = engine.generate([ask("Tom has 3 apples")])
     engine.close()

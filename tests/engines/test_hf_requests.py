@@ -207,7 +207,7 @@ def failing(engine: HFEngine, problem: Callable[[int], BaseException | None]) ->
 @pytest.fixture
 def own_engine(folders: dict[str, Path]) -> Iterator[HFEngine]:
     """An engine whose batch size a test may wear down."""
-    engine = HFEngine(model_id=str(folders["qwen2"]), dtype="fp32", batch_size=8, threads=1)
+    engine = HFEngine(model_id=str(folders["qwen2"]), dtype="fp32", batch_size=8, threads=1, mode="naive")
     engine.load()
     yield engine
     engine.close()

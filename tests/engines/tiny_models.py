@@ -1,21 +1,29 @@
 """Tiny random models with a tokenizer of their own, and short ways to ask them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     Gemma2Config,
+    Gemma3TextConfig,
     GenerationConfig,
+    GPT2Config,
     LlamaConfig,
+    MambaConfig,
+    MistralConfig,
+    MixtralConfig,
+    Phi3Config,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3Config,
+    Qwen3MoeConfig,
 )
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from wattrack.schema import Generation, Request
+from wattrack.schema import Candidate, ChoiceRequest, Generation, Request
 
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<|im_start|>", "<|im_end|>"]
 CORPUS = [
@@ -74,6 +82,20 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     "qwen2": lambda: Qwen2Config(**SHAPE, tie_word_embeddings=True),
     "llama": lambda: LlamaConfig(**SHAPE, tie_word_embeddings=False),
     "gemma2": lambda: Gemma2Config(**SHAPE, head_dim=8, sliding_window=16),
+    "gemma2_wide": lambda: Gemma2Config(**SHAPE, head_dim=8, sliding_window=4096),
+    "gemma3": lambda: Gemma3TextConfig(**SHAPE, head_dim=8, sliding_window=512),
+    "qwen3": lambda: Qwen3Config(**SHAPE, head_dim=8),
+    "phi3": lambda: Phi3Config(**SHAPE, sliding_window=None),
+    "mistral": lambda: MistralConfig(**SHAPE, sliding_window=48),
+    "mixtral": lambda: MixtralConfig(**SHAPE, num_local_experts=4, num_experts_per_tok=2),
+    "qwen3_moe": lambda: Qwen3MoeConfig(
+        **SHAPE, head_dim=8, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16
+    ),
+    "gpt2": lambda: GPT2Config(vocab_size=320, n_positions=256, n_embd=32, n_layer=2, n_head=4, initializer_range=0.4),
+    "long_rope": lambda: LlamaConfig(
+        **SHAPE, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    ),
+    "mamba": lambda: MambaConfig(vocab_size=320, hidden_size=32, state_size=4, num_hidden_layers=2),
 }
 
 
@@ -99,3 +121,9 @@ def ask(prompt: str, sample_id: str = "q", *, seed: int = 0, repeat: int = 0, **
     """A completion request; generation settings default to 12 new tokens, greedy."""
     settings = Generation(**{"max_new_tokens": 12, **generation})
     return Request(sample_id=sample_id, repeat=repeat, prompt=prompt, generation=settings, seed=seed)
+
+
+def ask_choices(context: str, continuations: Sequence[str], sample_id: str = "q") -> ChoiceRequest:
+    """One context with several continuations."""
+    candidates = tuple(Candidate(context=context, continuation=text) for text in continuations)
+    return ChoiceRequest(sample_id=sample_id, repeat=0, candidates=candidates)

@@ -265,8 +265,8 @@ class HFEngine:
         assert self._naive is not None
         fitting = limits(loaded.model, self._settings.batch_size, longest + new_tokens)
         if self._why_naive(longest + new_tokens) is not None:
-            if not self._batcher.halvings:
-                self._batcher.size = min(fitting.slots, self._settings.batch_size or _NAIVE_ROWS)
+            if self._settings.batch_size is None and not self._batcher.halvings:
+                self._batcher.size = min(fitting.slots, _NAIVE_ROWS)
             return self._naive
         if self._shared is None:
             self._shared = SharedMode(loaded, fitting, self._naive, self._release)

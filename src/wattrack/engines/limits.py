@@ -16,6 +16,7 @@ _PASS_TOKENS = {"cpu": 1024, "cuda": 8192}
 """Prompt tokens that keep the processor busy; more only takes memory."""
 _LEAST_PASS_TOKENS = 256
 _UNKNOWN_MEMORY_ROWS = 8
+"""Where the system does not say what is free, or a row's state is not made of keys and values."""
 
 
 def limits(model: Any, asked_rows: int | None, tokens_per_row: int) -> Limits:
@@ -32,7 +33,7 @@ def limits(model: Any, asked_rows: int | None, tokens_per_row: int) -> Limits:
     size = torch.finfo(model.dtype).bits // 8
     if asked_rows is not None:
         rows = asked_rows
-    elif free is None:
+    elif free is None or not hasattr(config, "num_attention_heads"):
         rows = _UNKNOWN_MEMORY_ROWS
     else:
         fitting = int(_SHARE * free) // max(1, kv_bytes_per_token(config, size) * tokens_per_row)
