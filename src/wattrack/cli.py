@@ -24,6 +24,7 @@ from rich.console import Console
 
 from wattrack import config as schema
 from wattrack import places, sweep
+from wattrack.engines.kept import KEEPER
 from wattrack.errors import ConfigError, WattrackError
 from wattrack.refusal import refusal
 
@@ -75,6 +76,8 @@ def run(argv: Sequence[str]) -> int:
         _complain("Interrupted: finished answers are in responses.jsonl of the job's folder under multirun/.")
         code, status = INTERRUPTED, "KILLED"
     finally:
+        KEEPER.keep = False
+        KEEPER.free_idle()
         if _outcome.started:
             sweep.finalize(_console, status)
         gc.enable()
@@ -123,6 +126,7 @@ def _run_one(cfg: DictConfig) -> float | None:
         dry_run(plan, _console)
         return None
     _outcome.started += 1
+    KEEPER.keep = in_sweep
     try:
         return run_job(plan, _console)
     except SystemExit as e:

@@ -129,6 +129,7 @@ def prime(settings: Settings, checkpoint: Checkpoint) -> None:
     with _one_line_refusal(settings.model_id):
         config = _config(settings, checkpoint)
         _tokenizer(settings, checkpoint, config)
+        KEEPER.holds(_key(settings, checkpoint, resolve(settings, config)))
         with torch.device("meta"):
             auto: Any = AutoModelForCausalLM
             auto.from_config(config)
