@@ -12,6 +12,7 @@ from wattrack.schema import Response
 
 log = logging.getLogger(__name__)
 
+_LOGITS_BYTES = 2**30
 _COMPILER_MODULES = ("torch._dynamo", "torch._inductor", "triton")
 
 
@@ -30,7 +31,11 @@ class NaiveMode:
 
     def score(self, questions: Sequence[ChoiceRow]) -> Iterator[Response]:
         """One Response with log-probabilities per question."""
-        yield from self._batcher.run(questions, self._score)
+        model = self._loaded.model
+        vocabulary = model.config.get_text_config(decoder=True).vocab_size
+        # A plain pass makes the logits of every place: they, not the rows, are what fills the memory.
+        places = _LOGITS_BYTES // (vocabulary * model.dtype.itemsize)
+        yield from self._batcher.run(questions, self._score, _places, places)
 
     def _score(self, batch: Sequence[ChoiceRow]) -> list[Response]:
         responses = score_naive(self._loaded.model, batch, self._loaded.pad_id)
@@ -53,3 +58,7 @@ class NaiveMode:
         for row, response in zip(batch, responses, strict=True):
             self.computed_tokens += len(row.ids) + response.output_tokens - 1
         return responses
+
+
+def _places(question: ChoiceRow) -> int:
+    return len(question.options) * len(question.ids)
