@@ -39,6 +39,8 @@ _ENGINE_METRICS = {
     "model/weights_gib": "memory/weights_gib",
     "memory/kept_gib": "memory/kept_gib",
     "memory/left_over_gib": "memory/left_over_gib",
+    "memory/vram_predicted_gib": "memory/vram_predicted_gib",
+    "memory/rss_predicted_gib": "memory/rss_predicted_gib",
 }
 """Facts of the engine that are metrics."""
 
@@ -157,7 +159,7 @@ def _questions(plan: Plan) -> Questions:
 def _measure(plan: Plan, questions: Questions, console: Console) -> Measured:
     """Every phase under the meters; whatever happens, meters and engine are closed and finished answers are on disk."""
     engine, meter = plan.engine, plan.meter
-    _prepare(plan)
+    _prepare(plan, questions.requests)
     started_s = time.perf_counter()
     probed = questions.requests[:: plan.cfg.repeats][: plan.cfg.probe_questions]
     points: list[tuple[int, int, float]] = []
@@ -196,13 +198,13 @@ def _measure(plan: Plan, questions: Questions, console: Console) -> Measured:
     )
 
 
-def _prepare(plan: Plan) -> None:
+def _prepare(plan: Plan, requests: Sequence[Request]) -> None:
     """What only the first job of a process pays for, done before any window opens."""
     # codecarbon waits for other programs while it looks at the processor: beside the imports that costs nothing.
     with ThreadPoolExecutor(1) as beside:
         probing = beside.submit(plan.carbon.prepare)
         plan.engine.check()
-        plan.engine.prepare()
+        plan.engine.prepare(requests)
         # What logging imports as well: otherwise later jobs of a sweep start with more resident memory.
         from wattrack.tracking import job_plots  # noqa: F401
 

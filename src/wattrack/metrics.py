@@ -88,6 +88,15 @@ METRICS: dict[str, Metric] = {
         "GiB", "lower", "peak resident memory of the generate window minus what the process held before loading"
     ),
     "memory/weights_gib": Metric("GiB", "lower", "bytes of the loaded parameters and buffers"),
+    "memory/vram_predicted_gib": Metric(
+        "GiB", "neither", "vram_peak predicted before loading: weights, KV cache, activations and CUDA context"
+    ),
+    "memory/rss_predicted_gib": Metric(
+        "GiB", "neither", "rss_peak predicted before loading: the process, weights, KV cache and activations"
+    ),
+    "memory/prediction_error_percent": Metric(
+        "%", "neither", "(predicted - measured peak) / measured peak x 100; an upper bound, so above 0 as a rule"
+    ),
     "memory/kept_gib": Metric(
         "GiB", "neither", "what loading had added for a model kept from an earlier job of the process"
     ),

@@ -22,8 +22,11 @@ class Engine(Protocol):
     def check(self) -> None:
         """Refuse early (model missing, gated, hub unreachable, does not fit): EngineError, one line, within seconds."""
 
-    def prepare(self) -> None:
-        """Do what only the first job of a process pays for (imports), so that no measured phase holds it."""
+    def prepare(self, requests: Sequence[Request | ChoiceRequest] = ()) -> None:
+        """Do what only the first job of a process pays for (imports), so that no measured phase holds it.
+
+        EngineError when `requests` would not fit into memory, with the numbers and what would fit.
+        """
 
     def load(self) -> Mapping[str, object]:
         """Load weights and tokenizer. Returns `facts`."""

@@ -231,12 +231,17 @@ def derived(records: Sequence[Record], metrics: Metrics) -> Metrics:
     speed = metrics.get("throughput/output_tokens_per_s")
     memory = metrics.get("memory/vram_peak_gib") or metrics.get("memory/rss_peak_gib")
     rows = mean([float(r.batch_size) for r in records if r.error is None])
+    predicted, peak = (
+        metrics.get(f"memory/{'vram' if metrics.get('memory/vram_predicted_gib') else 'rss'}_{name}_gib")
+        for name in ("predicted", "peak")
+    )
     single = metrics.get("latency/decode_tokens_per_s")
     return {
         "energy/j_per_output_token": ratio(joules, metrics.get("tokens/output")),
         "energy/j_per_correct": ratio(joules, correct),
         "energy/wh_per_question": ratio(wh, metrics.get("quality/n")),
         "energy/score_per_wh": ratio(metrics.get("quality/score"), wh),
+        "memory/prediction_error_percent": ratio(100 * (predicted - peak), peak) if predicted and peak else None,
         "throughput/output_tokens_per_s_per_gib": ratio(speed, memory),
         "throughput/batch_efficiency": ratio(speed, rows * single if rows and single else None),
     }

@@ -118,6 +118,11 @@ def _no_quantization(settings: Settings, whole_config: Any, device: torch.device
         return "random weights are made in the dtype itself"
     if device.type != "cuda":
         return "no CUDA"
+    return no_bitsandbytes()
+
+
+def no_bitsandbytes() -> str | None:
+    """Why weights cannot be quantized on any device here, or None."""
     if importlib.util.find_spec("bitsandbytes") is None:
         return "the package bitsandbytes is not installed (pip install 'wattrack[quantization]')"
     return None

@@ -1,35 +1,200 @@
-"""Whether weights fit into the memory at hand, and what the processor computes in; without torch."""
+"""Whether a model fits into the memory at hand: predicted bytes against free ones, without torch."""
 
+import logging
 import os
 import sys
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wattrack.engines.settings import Settings
 from wattrack.errors import EngineError
 
+log = logging.getLogger(__name__)
+
 GIB = 2**30
+_TIGHT = 0.9
+_CPU_FACTOR = 3
+_CUDA_CONTEXT_BYTES = int(0.6 * GIB)
+_PASS_TOKENS = {"cpu": 1024, "cuda": 8192}
+"""Longest pass over prompts in mode shared, as in limits.py."""
+_FEW_ROWS = 4
+"""Rows of preset memory_optimized."""
+_LEAST_CONTEXT = 64
+"""Shorter texts are no use to anyone."""
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp32": 4, "bf16": 2, "fp16": 2}
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-def refuse_if_too_big(weight_bytes: int | None, checkpoint_dtype: str | None, settings: Settings) -> None:
-    """Refuse when the weights alone exceed the free memory of the device they would be loaded to.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What of a model decides how much memory it takes, in the dtype and quantization in effect."""
 
-    KV cache and activations come on top, so passing is no promise that the model runs.
+    weight_bytes: int
+    """Parameters and buffers, tied ones once."""
+    kv_bytes_per_token: int
+    """Keys and values of one token over all layers."""
+    activation_bytes_per_token: int
+    """Widest pair of intermediate results of one layer, for one token of a prompt."""
+    logits_bytes_per_row: int
+    """Scores over the vocabulary, in the dtype and in fp32."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is asked of the model at once."""
+
+    rows: int
+    prompt_tokens: int
+    """Of the longest prompt."""
+    new_tokens: int
+    shared_tokens: int = 0
+    """Common beginning of all prompts, which packed rows keep once."""
+    packed: bool = True
+    """Prompts go through in passes of bounded length (mode shared); otherwise all rows at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Predicted bytes by cause."""
+
+    weights: int
+    kv: int
+    activations: int
+    """Intermediate results and logits."""
+    context: int
+    """What CUDA and its libraries take."""
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.kv + self.activations + self.context
+
+    def __str__(self) -> str:
+        rest = f" + {self.context / GIB:.1f} CUDA" if self.context else ""
+        return (
+            f"{self.weights / GIB:.1f} GiB weights + {self.kv / GIB:.1f} KV cache + "
+            f"{self.activations / GIB:.1f} activations{rest} = {self.total / GIB:.1f} GiB"
+        )
+
+
+def need(shape: Shape, work: Work, device: str) -> Need:
+    """Predict: weights + rows x tokens x bytes of keys and values + activations of a prompt pass + logits.
+
+    On CPUs keys, values and activations count three times: measured peaks were 1.7 to 2.9 times the formula, because
+    growing a cache copies it and the heap keeps holes.
+    """
+    factor = 1 if device == "cuda" else _CPU_FACTOR
+    shared = min(work.shared_tokens, work.prompt_tokens) if work.packed else 0
+    tokens = shared + work.rows * (work.prompt_tokens - shared + work.new_tokens)
+    prompt = shared + work.rows * (work.prompt_tokens - shared)
+    if work.packed:
+        prompt = min(prompt, _PASS_TOKENS[device])
+    return Need(
+        weights=shape.weight_bytes,
+        kv=factor * tokens * shape.kv_bytes_per_token,
+        activations=factor * prompt * shape.activation_bytes_per_token + work.rows * shape.logits_bytes_per_row,
+        context=_CUDA_CONTEXT_BYTES if device == "cuda" else 0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A model, what is asked of it and the memory there is."""
+
+    model_id: str
+    device: str
+    """cpu or cuda."""
+    precision: str
+    """The dtype or quantization in effect, for people."""
+    shape: Shape
+    work: Work
+    free: int | None
+    """Before loading; memory of the same model kept from an earlier job counts as free. None = unknown."""
+    used: int
+    """Resident memory of the process before loading."""
+    small: Shape | None = None
+    """The same model under preset=memory_optimized, where that is smaller."""
+
+    def facts(self, rows: int, packed: bool) -> dict[str, object]:
+        """The prediction for the rows that were really used, as facts to log."""
+        work = replace(self.work, rows=max(1, min(rows, self.work.rows)), packed=packed)
+        total = need(self.shape, work, self.device).total
+        if self.device == "cuda":
+            return {"memory/vram_predicted_gib": total / GIB}
+        return {"memory/rss_predicted_gib": (self.used + total) / GIB}
+
+    def refuse(self, asked_rows: int | None) -> None:
+        """Refuse what cannot fit; an automatic batch needs room for one row only.
+
+        Raises:
+            EngineError: the numbers, and what would fit.
+        """
+        rows = 1 if asked_rows is None else min(asked_rows, self.work.rows)
+        work = replace(self.work, rows=rows)
+        wanted = need(self.shape, work, self.device)
+        if self.free is None or wanted.total <= _TIGHT * self.free:
+            return
+        memory = "VRAM" if self.device == "cuda" else "RAM"
+        tokens = work.prompt_tokens + work.new_tokens
+        says = (
+            f"{wanted} of {memory} ({self.precision}, {rows} {'row' if rows == 1 else 'rows'} of {tokens} tokens), "
+            f"{self.free / GIB:.1f} GiB free"
+        )
+        if wanted.total <= self.free:
+            log.warning("%s fits tightly: %s", self.model_id, says)
+            return
+        options = ", or ".join(self._options(work)) or "nothing of it: take a smaller model or a larger machine"
+        raise EngineError(f"{self.model_id} does not fit: {says}; would fit: {options}")
+
+    def _options(self, work: Work) -> Iterator[str]:
+        """Settings under which it fits, from the one that changes least."""
+        assert self.free is not None
+        if rows := _most(work.rows - 1, lambda n: self._fits(self.shape, replace(work, rows=n))):
+            yield f"preset.batch_size={rows}"
+        few = replace(work, rows=min(work.rows, _FEW_ROWS))
+        if self.small is not None and self._fits(self.small, few):
+            yield "preset=memory_optimized"
+        one = replace(work, rows=1)
+        asked = work.prompt_tokens + work.new_tokens
+        context = _most(asked - 1, lambda n: self._fits(self.shape, replace(one, prompt_tokens=n, new_tokens=0)))
+        if not rows and context >= _LEAST_CONTEXT:
+            yield f"texts of {context} tokens in all (fewer shots, a smaller max_new_tokens)"
+
+    def _fits(self, shape: Shape, work: Work) -> bool:
+        return self.free is not None and need(shape, work, self.device).total <= self.free
+
+
+def _most(limit: int, fits: Callable[[int], bool]) -> int:
+    """The largest number from 1 to `limit` that fits, where smaller ones fit better; 0 = none."""
+    return bisect_left(range(1, limit + 1), True, key=lambda n: not fits(n))
+
+
+def refuse_if_too_big(weight_bytes: int | None, checkpoint_dtype: str | None, settings: Settings) -> None:
+    """Refuse when the weights alone exceed the memory they would be loaded to; before torch is imported.
+
+    KV cache and activations come on top: `Fit.refuse` counts them once the architecture is known.
 
     Raises:
         EngineError: with both numbers in GiB.
     """
     if weight_bytes is None:
         return
+    from wattrack.engines.kept import KEEPER
+
     gpu_free = None if settings.device == "cpu" else _free_vram_bytes()
     free, memory = (gpu_free, "VRAM") if gpu_free is not None else (_free_ram_bytes(), "RAM")
+    if free is not None:
+        free += KEEPER.idle_bytes("cuda" if memory == "VRAM" else "cpu")
     dtype = settings.dtype
     if dtype == "auto" and memory == "RAM":
         dtype = "bf16" if cpu_computes_bf16() else "fp32"
     need = weight_bytes
-    if dtype in _BYTES and checkpoint_dtype in _BYTES:
+    if memory == "VRAM" and settings.quantization != "none":
+        need, dtype = weight_bytes // 4, settings.quantization
+    elif dtype in _BYTES and checkpoint_dtype in _BYTES:
         need = weight_bytes * _BYTES[dtype] // _BYTES[checkpoint_dtype]
     if free is not None and need > free:
         raise EngineError(

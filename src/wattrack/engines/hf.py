@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wattrack.engines.batching import Batcher, one_line
 from wattrack.engines.checkpoint import Checkpoint, locate
-from wattrack.engines.fit import refuse_if_too_big
+from wattrack.engines.fit import Fit, refuse_if_too_big
 from wattrack.engines.settings import Settings
 from wattrack.errors import EngineError
 from wattrack.schema import ChoiceRequest, Generation, Request, Response
@@ -72,6 +72,7 @@ class HFEngine:
             quantization=str(quantization),
         )
         self._checkpoint: Checkpoint | None = None
+        self._fit: Fit | None = None
         self._loaded: Loaded | None = None
         self._renderer: Renderer | None = None
         self._threads_before: int | None = None
@@ -100,18 +101,18 @@ class HFEngine:
         refuse_if_too_big(checkpoint.weight_bytes, checkpoint.dtype, self._settings)
         self._checkpoint = checkpoint
 
-    def prepare(self) -> None:
+    def prepare(self, requests: Sequence[Request | ChoiceRequest] = ()) -> None:
         """Import torch, transformers and the model's own classes: seconds, and only in the first job of a process.
 
         Raises:
-            EngineError: as `check` and `load`.
+            EngineError: as `check` and `load`; or model and `requests` do not fit into the free memory.
         """
         from wattrack.engines import loading, naive, rendering, selftest, shared  # noqa: F401
 
         if self._checkpoint is None:
             self.check()
         assert self._checkpoint is not None
-        loading.prime(self._settings, self._checkpoint)
+        self._fit = loading.prime(self._settings, self._checkpoint, requests)
 
     def load(self) -> Mapping[str, object]:
         """Load tokenizer and weights; does what `check` does first where it was not called.
@@ -160,11 +161,13 @@ class HFEngine:
         shares = self._settings.mode == "shared" and "effective/mode_reason" not in self._notes
         shared = self._shared
         halvings = [*self._batcher.halvings, *(shared.halvings if shared is not None else ())]
+        rows = shared.limits.slots if shares and shared is not None else self._batcher.size
         return {
             **loaded.facts,
             **self._notes,
+            **(self._fit.facts(rows, packed=shares) if self._fit is not None else {}),
             "effective/mode": "shared" if shares else "naive",
-            "effective/batch_size": shared.limits.slots if shares and shared is not None else self._batcher.size,
+            "effective/batch_size": rows,
             "effective/fallbacks": "; ".join([*loaded.effective.fallbacks, *halvings]) or "none",
             "tokens/shared": 0 if shared is None else shared.shared_tokens,
         }

@@ -74,11 +74,15 @@ class Keeper:
         found, self._idle = self._idle, None
         return found
 
-    def holds(self, key: Key) -> bool:
-        """Whether `take` would hand over a model; any other is freed."""
+    def held_bytes(self, key: Key) -> int:
+        """Memory of the model that `take` would hand over; any other is freed."""
         if self._idle is not None and self._idle.key != key:
             self.free_idle()
-        return self._idle is not None
+        return 0 if self._idle is None else self._idle.loaded_bytes
+
+    def idle_bytes(self, device: str) -> int:
+        """Memory on "cpu" or "cuda" that a next job takes over or gets back."""
+        return self._idle.loaded_bytes if self._idle is not None and self._idle.device.type == device else 0
 
     def end_of_job(self, kept: Kept) -> None:
         """Keep the model for the next job, or free it."""

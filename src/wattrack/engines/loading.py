@@ -3,9 +3,9 @@
 import gc
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,10 +17,12 @@ from transformers.utils import logging as transformers_logging
 from wattrack.engines.batching import is_out_of_memory, one_line
 from wattrack.engines.checkpoint import Checkpoint
 from wattrack.engines.effective import Effective, quantizer, resolve
-from wattrack.engines.fit import GIB
+from wattrack.engines.fit import GIB, Fit
 from wattrack.engines.kept import KEEPER, Kept, Key, give_back, in_use_bytes
+from wattrack.engines.prediction import predict
 from wattrack.engines.settings import Settings
 from wattrack.errors import EngineError
+from wattrack.schema import ChoiceRequest, Request
 
 log = logging.getLogger(__name__)
 
@@ -118,21 +120,23 @@ def release(loaded: Loaded) -> None:
     give_back(loaded.device)
 
 
-def prime(settings: Settings, checkpoint: Checkpoint) -> None:
-    """Import what loading this checkpoint imports on the way, by building its tokenizer and an empty model.
+def prime(settings: Settings, checkpoint: Checkpoint, requests: Sequence[Request | ChoiceRequest]) -> Fit:
+    """Import what loading this checkpoint imports on the way, free an earlier job's other model, and see what fits.
 
     Raises:
-        EngineError: as `load`.
+        EngineError: as `load`; or the model does not fit, with the numbers.
     """
     import accelerate  # noqa: F401  for device_map
 
     with _one_line_refusal(settings.model_id):
         config = _config(settings, checkpoint)
-        _tokenizer(settings, checkpoint, config)
-        KEEPER.holds(_key(settings, checkpoint, resolve(settings, config)))
-        with torch.device("meta"):
-            auto: Any = AutoModelForCausalLM
-            auto.from_config(config)
+        tokenizer = _tokenizer(settings, checkpoint, config)
+        effective = resolve(settings, config)
+        held = KEEPER.held_bytes(_key(settings, checkpoint, effective))
+        fit = predict(settings, config, effective, tokenizer, requests)
+    fit = replace(fit, free=None if fit.free is None else fit.free + held, used=max(0, fit.used - held))
+    fit.refuse(settings.batch_size)
+    return fit
 
 
 def _kept(

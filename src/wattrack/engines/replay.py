@@ -6,7 +6,7 @@ from pathlib import Path
 from wattrack.engines.batching import failed
 from wattrack.errors import DatasetError, EngineError
 from wattrack.journal import read_journal
-from wattrack.schema import Request, Response
+from wattrack.schema import ChoiceRequest, Request, Response
 
 
 class ReplayEngine:
@@ -31,7 +31,7 @@ class ReplayEngine:
             raise EngineError(f"cannot replay: {e}") from e
         self._responses = {(response.sample_id, response.repeat): response for response in recorded}
 
-    def prepare(self) -> None:
+    def prepare(self, requests: Sequence[Request | ChoiceRequest] = ()) -> None:
         """Nothing to import."""
 
     def self_test(self) -> None:
