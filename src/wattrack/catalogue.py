@@ -16,7 +16,7 @@ def catalogue() -> Iterator[Table]:
     folder = places.conf_dir()
     yield _table(folder, "model", ("id", "params_b", "licence", "gated"))
     yield _datasets(folder)
-    yield _table(folder, "preset", ("dtype", "kv_cache", "attention", "batch_size"))
+    yield _table(folder, "preset", ("dtype", "quantization", "kv_cache", "attention", "batch_size"))
     yield _table(folder, "hardware", ("device",))
     yield _first_comments(folder, "experiment")
 

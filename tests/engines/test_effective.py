@@ -1,6 +1,7 @@
 """Requested against effective settings: what this machine cannot do falls back with a reason."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -104,6 +105,34 @@ def test_attention_a_model_does_not_offer_falls_back(folders: dict[str, Path]) -
 def test_cuda_without_cuda_is_refused_not_downgraded(folders: dict[str, Path]) -> None:
     with pytest.raises(EngineError, match=r"device=cuda, but PyTorch .* sees no CUDA device: use hardware=cpu"):
         HFEngine(model_id=str(folders["qwen2"]), device="cuda").load()
+
+
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_weights_are_not_quantized_on_a_cpu_and_the_reason_is_given(folders: dict[str, Path], bits: str) -> None:
+    facts = facts_of(folders["qwen2"], quantization=bits)
+    assert (facts["preset/quantization"], facts["effective/quantization"]) == (bits, "none")
+    assert f"quantization {bits} -> none: no CUDA" in str(facts["effective/fallbacks"])
+
+
+def test_quantizing_needs_its_package_and_unquantized_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, plain = torch.device("cuda"), SimpleNamespace()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "bitsandbytes is not installed (pip install 'wattrack[quantization]')" in str(
+        effective._no_quantization(plain, gpu)
+    )
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    assert effective._no_quantization(plain, gpu) is None
+    done = SimpleNamespace(quantization_config={"quant_method": "gptq"})
+    assert effective._no_quantization(done, gpu) == "the checkpoint is quantized already"
+
+
+def test_four_bits_are_normal_floats_with_quantized_constants() -> None:
+    asked = effective.Effective(device=torch.device("cuda"), dtype=torch.bfloat16, attention=None, quantization="4bit")
+    four = effective.quantizer(asked)
+    assert (four.load_in_4bit, four.bnb_4bit_quant_type, four.bnb_4bit_use_double_quant) == (True, "nf4", True)
+    assert four.bnb_4bit_compute_dtype is torch.bfloat16
+    asked.quantization = "8bit"
+    assert effective.quantizer(asked).load_in_8bit
 
 
 def test_a_given_context_length_replaces_the_checkpoint_s(folders: dict[str, Path]) -> None:

@@ -79,6 +79,16 @@ def test_weights_are_finite_seeded_and_made_in_their_dtype(dtype: torch.dtype, t
         assert model(input_ids=torch.tensor([[1, 2, 3]])).logits.isfinite().all()
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_way_to_quantized_weights_keeps_every_value(tied: bool) -> None:
+    """Without a quantizer, which needs CUDA, what comes out is what went in."""
+    options = {"dtype": torch.bfloat16, "attention": "sdpa", "seed": 3, "device": CPU}
+    wide = random_weights.build(tiny(tie_word_embeddings=tied), **options)
+    through = random_weights.build_quantized(tiny(tie_word_embeddings=tied), None, **options)
+    pairs = list(zip(wide.named_parameters(), through.named_parameters(), strict=True))
+    assert all(a == b and torch.equal(x, y) for (a, x), (b, y) in pairs)
+
+
 def test_a_tensor_larger_than_the_block_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random_weights, "_BLOCK", 1000)
     model = random_weights.build(tiny(), dtype=torch.float32, device=CPU, attention=None, seed=0)

@@ -65,7 +65,7 @@ def resolve(settings: Settings, whole_config: Any) -> Effective:
         fallbacks.append(f"attention flash_attention_2 -> sdpa: {reason}")
         attention = "sdpa"
     quantization = settings.quantization
-    if quantization != "none" and (reason := _no_quantization(settings, whole_config, device)):
+    if quantization != "none" and (reason := _no_quantization(whole_config, device)):
         fallbacks.append(f"quantization {quantization} -> none: {reason}")
         quantization = "none"
     cache = _cache(settings.kv_cache, config, device, fallbacks)
@@ -110,12 +110,10 @@ def _no_flash(device: torch.device, dtype: torch.dtype) -> str | None:
     return None if dtype in (torch.bfloat16, torch.float16) else f"it needs bf16 or fp16, not {dtype}"
 
 
-def _no_quantization(settings: Settings, whole_config: Any, device: torch.device) -> str | None:
+def _no_quantization(whole_config: Any, device: torch.device) -> str | None:
     """Why bitsandbytes cannot hold the weights, or None."""
     if getattr(whole_config, "quantization_config", None) is not None:
         return "the checkpoint is quantized already"
-    if settings.weights == "random":
-        return "random weights are made in the dtype itself"
     if device.type != "cuda":
         return "no CUDA"
     return no_bitsandbytes()

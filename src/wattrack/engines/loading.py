@@ -253,9 +253,11 @@ def _weights(source: str, origin: dict[str, Any], effective: Effective) -> Any:
 
 def _random(settings: Settings, config: Any, effective: Effective) -> Any:
     """The architecture with random weights, in evaluation mode, on its device."""
-    from wattrack.engines.random_weights import build
+    from wattrack.engines.random_weights import build, build_quantized
 
     make = partial(build, config, dtype=effective.dtype, device=effective.device, seed=settings.seed)
+    if effective.quantization != "none":
+        make = partial(build_quantized, config, quantizer(effective), **make.keywords)
     try:
         model = make(attention=effective.attention)
     except (ValueError, ImportError) as e:

@@ -34,6 +34,19 @@ def build(config: Any, *, dtype: torch.dtype, device: torch.device, attention: s
     return model
 
 
+def build_quantized(config: Any, quantizer: Any, *, device: torch.device, **options: Any) -> Any:
+    """As `build`, then quantized on its way to `device`: the wide weights are in main memory only, as when loading."""
+    wide = build(config, device=torch.device("cpu"), **options)
+    return type(wide).from_pretrained(
+        None,
+        config=config,
+        state_dict=wide.state_dict(),
+        quantization_config=quantizer,
+        device_map={"": device},
+        dtype=options["dtype"],
+    )
+
+
 @torch.no_grad()
 def _fill(model: Any, generator: torch.Generator) -> None:
     """Normal matrices, zero biases, unit norms; anything else stays as its constructor made it."""
