@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -121,6 +122,16 @@ def test_memory_that_does_not_come_back_is_said(
     assert keeper.left_over_gib == pytest.approx(left)
     said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert said == ([f"a was freed, but {left:.2f} GiB of its 4.00 GiB did not come back"] if left else [])
+
+
+def test_what_was_compiled_is_forgotten_with_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    resets: list[bool] = []
+    monkeypatch.setattr("torch.compiler.reset", lambda: resets.append(True))
+    plain, compiled = kept(1, 0), kept(1, 0)
+    compiled.model = SimpleNamespace(_compiled_call=print)
+    for one in (plain, compiled):
+        Keeper().end_of_job(one)
+    assert resets == [True]
 
 
 def test_a_sweep_of_two_jobs_loads_its_model_once(run_here: Callable[..., int], outputs: Path) -> None:

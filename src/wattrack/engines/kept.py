@@ -101,6 +101,10 @@ class Keeper:
     def _free(self, kept: Kept) -> None:
         """Drop the model and compare memory with what was in use before it was loaded."""
         device, weight_bytes, before = kept.device, kept.weight_bytes, in_use_bytes(kept.device)
+        if getattr(kept.model, "_compiled_call", None) is not None:
+            import torch
+
+            torch.compiler.reset()  # compiled graphs hold the weights and memory of their own
         kept.model = None
         gc.collect()
         give_back(device)
