@@ -51,7 +51,10 @@ FAILED = record(
     2, score=0.0, answer=None, output="", error="too long", finish_reason="error", latency_s=None, ttft_s=None,
     input_tokens=0, output_tokens=0, metrics={"exact_match_strict": 0.0, "exact_match_flexible": 0.0},
 )  # fmt: skip
-CUT = record(3, score=0.0, answer=None, output=" ", finish_reason="length", metrics={"exact_match_strict": 0.0})
+CUT = record(
+    3, score=0.0, answer=None, output=" ", finish_reason="length",
+    metrics={"exact_match_strict": 0.0, "exact_match_flexible": 0.0},
+)  # fmt: skip
 
 
 def test_every_key_is_a_metric_also_when_everything_is_measured() -> None:

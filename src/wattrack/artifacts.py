@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from wattrack.schema import JobResult, SystemSample
-from wattrack.tracking.tables import records_frame
+from wattrack.tracking.tables import write_records
 
 FILES = ("responses.jsonl", "summary.json", "records.parquet", "system.parquet", "job.log")
 """What is also attached to the MLflow run, where it exists."""
@@ -23,7 +23,7 @@ def write_results(output_dir: Path, run_id: str, status: str, error: str | None,
             "tags": dict(result.tags),
             "unavailable": dict(result.readings.unavailable),
         }
-        records_frame(result.records).to_parquet(output_dir / "records.parquet")
+        write_records(output_dir / "records.parquet", result.records)
         samples_frame(result.readings.samples).to_parquet(output_dir / "system.parquet")
     (output_dir / "summary.json").write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 

@@ -1,15 +1,17 @@
 """The measured loop: collect() runs the engine inside a window and journals; score_all() judges off the clock."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
+from wattrack.choice_prompts import options_text
 from wattrack.errors import EngineError
 from wattrack.journal import Journal
-from wattrack.protocols import Engine, Scorer
-from wattrack.schema import Record, Request, Response, Sample
+from wattrack.protocols import Engine, LoglikelihoodEngine, Scorer
+from wattrack.schema import ChoiceRequest, Record, Request, Response, Sample, Score
+from wattrack.scorers.choice import margin
 
 
 class Windows(Protocol):
@@ -20,10 +22,22 @@ class Windows(Protocol):
 
 
 OnResponse = Callable[[Response], None]
+Requests = Sequence[Request | ChoiceRequest]
+
+
+def answers(engine: Engine, requests: Requests) -> Iterator[Response]:
+    """Every request by the engine's method for its kind; EngineError when the engine has none."""
+    choices = [r for r in requests if isinstance(r, ChoiceRequest)]
+    if choices and not isinstance(engine, LoglikelihoodEngine):
+        raise EngineError(f"{type(engine).__name__} gives no log-probabilities, which multiple choice needs")
+    if choices and isinstance(engine, LoglikelihoodEngine):
+        yield from engine.loglikelihood(choices)
+    if texts := [r for r in requests if isinstance(r, Request)]:
+        yield from engine.generate(texts)
 
 
 def collect(
-    engine: Engine, requests: Sequence[Request], meter: Windows, journal: Journal, on_response: OnResponse
+    engine: Engine, requests: Requests, meter: Windows, journal: Journal, on_response: OnResponse
 ) -> list[Response]:
     """Answer every request inside the window `generate`; each response is journalled as it arrives.
 
@@ -32,7 +46,7 @@ def collect(
     """
     found: dict[tuple[str, int], Response] = {}
     with meter.window("generate"):
-        for response in engine.generate(requests):
+        for response in answers(engine, requests):
             journal.append(response)
             found[response.sample_id, response.repeat] = response
             on_response(response)
@@ -45,22 +59,28 @@ def collect(
     return responses
 
 
-def latency_probe(engine: Engine, requests: Sequence[Request], meter: Windows) -> list[Response]:
+def latency_probe(engine: Engine, requests: Requests, meter: Windows) -> list[Response]:
     """The same questions one at a time, in the window `probe` (MLPerf's single-stream scenario)."""
     if not requests:
         return []
     with meter.window("probe"):
-        return [response for request in requests for response in engine.generate([request])]
+        return [response for request in requests for response in answers(engine, [request])]
 
 
-def warm_up(engine: Engine, requests: Sequence[Request], meter: Windows) -> None:
-    """The engine's self-test, a short batch and a single request: first-use costs are nobody's throughput or latency."""
-    short = [replace(r, generation=replace(r.generation, max_new_tokens=8)) for r in requests[:2]]
+def warm_up(engine: Engine, requests: Requests, meter: Windows) -> None:
+    """The engine's self-test, a short batch and a single request: first-use costs are nobody's latency."""
+    short = [_shortened(r) for r in requests[:2]]
     with meter.window("warmup"):
         engine.self_test()
         for batch in (short, short[:1]):
-            for _ in engine.generate(batch):
+            for _ in answers(engine, batch):
                 pass
+
+
+def _shortened(request: Request | ChoiceRequest) -> Request | ChoiceRequest:
+    if isinstance(request, ChoiceRequest):
+        return request
+    return replace(request, generation=replace(request.generation, max_new_tokens=8))
 
 
 def score_all(
@@ -78,8 +98,8 @@ def record(sample: Sample, response: Response, scorer: Scorer) -> Record:
     return Record(
         id=sample.id,
         repeat=response.repeat,
-        question=sample.question,
-        output=response.text,
+        question=f"{sample.question}\n{options_text(sample)}" if sample.choices else sample.question,
+        output=_output(sample, response, score),
         target=sample.target,
         answer=score.answer,
         score=score.value,
@@ -95,7 +115,17 @@ def record(sample: Sample, response: Response, scorer: Scorer) -> Record:
         batch_size=response.batch_size,
         prompt_text=response.prompt_text,
         started_unix_ms=response.started_unix_ms,
+        logprobs=response.logprobs or None,
+        margin=margin(response.logprobs),
+        merged_boundaries=response.merged_boundaries if response.logprobs else None,
     )
+
+
+def _output(sample: Sample, response: Response, score: Score) -> str:
+    """What the model said; of choices, the text of the one that counts (by acc_norm not always the most probable)."""
+    if response.logprobs and score.answer in sample.labels:
+        return sample.choices[sample.labels.index(score.answer)]
+    return response.text
 
 
 def now_unix_ms() -> int:

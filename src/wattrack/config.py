@@ -18,7 +18,8 @@ Quantization = StrEnum("Quantization", {"none": "none", "8bit": "8bit", "4bit": 
 Weights = StrEnum("Weights", ["pretrained", "random"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 Order = StrEnum("Order", ["shuffled", "file"])
-PromptStyle = StrEnum("PromptStyle", ["completion", "chat"])
+PromptStyle = StrEnum("PromptStyle", ["completion", "chat", "choices", "letters", "partial"])
+ShotsPick = StrEnum("ShotsPick", ["seeded", "first"])
 
 
 @dataclass
@@ -49,9 +50,18 @@ class ProtocolConfig:
     version: int = MISSING
     style: PromptStyle = MISSING
     template: str = "{question}"
-    """Text of one question; `{question}` is replaced."""
+    """Text of one question; `{question}` is replaced, in choice styles also `{options}` (a line for each choice)."""
+    header: str = ""
+    """Choice styles: text before everything; `{group}` is the sample's group with blanks for underscores."""
     shots: str | None = None
     """Worked examples put before every question: a YAML file shipped beside the tasks, by stem."""
+    shots_split: str | None = None
+    """Choice styles: the split whose rows are the worked examples, inside each group where rows have groups."""
+    shots_count: int = 0
+    """How many rows of that split."""
+    shots_pick: ShotsPick = ShotsPick.seeded
+    """`first`: in file order; `seeded`: by `shots_seed` and the rows' texts. The same ones for every question."""
+    shots_seed: int = 0
     headline: str = MISSING
     """Metric of the scorer that becomes `quality/score`."""
     max_new_tokens: int = 512
@@ -72,6 +82,9 @@ class DatasetConfig:
     revision: str = "main"
     data_dir: str | None = None
     """Folder with `<split>.jsonl` (or .jsonl.gz, .parquet, .csv) in the hub's schema; used instead of the hub."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Split -> name of its file in `data_dir` without ending, tried after the split's own name and usual ones
+    (`validation` may be `dev` or `val`)."""
     embedded: str | None = None
     """Rows shipped with the package, by file name."""
     order: Order = Order.shuffled

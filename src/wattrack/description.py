@@ -7,9 +7,13 @@ from wattrack.metrics import METRICS
 from wattrack.schema import DatasetFacts, Readings
 
 _HEADLINE = (
+    "quality/acc_macro",
+    "quality/near_tie_rate",
     "throughput/output_tokens_per_s",
+    "throughput/questions_per_s",
     "latency/ttft_s_p50",
     "latency/itl_s_p50",
+    "latency/e2e_s_p50",
     "memory/vram_peak_gib",
     "memory/rss_peak_gib",
     "energy/measured_wh",

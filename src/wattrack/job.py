@@ -1,6 +1,7 @@
 """One job: a composed configuration in, one MLflow run and one output folder out."""
 
 import gc
+import json
 import logging
 import math
 import time
@@ -26,10 +27,10 @@ from wattrack.monitors.meter import Meter
 from wattrack.progress import JobProgress
 from wattrack.protocols import Engine
 from wattrack.redaction import redacted
-from wattrack.schema import DatasetFacts, JobResult, JobStart, Readings, Record, Request, Response, Sample
+from wattrack.schema import ChoiceRequest, JobResult, JobStart, Readings, Record, Request, Response
 from wattrack.spool import UNLOGGED, load_unlogged, save_unlogged
 from wattrack.summary import Prices, running, summarize, unscored, unscored_records, without_gpu
-from wattrack.tasks.task import Task
+from wattrack.tasks.task import Questions, Task
 from wattrack.tracking.store import Status, Tracker, ensure_store, store_uri
 
 log = logging.getLogger(__name__)
@@ -72,15 +73,6 @@ class Plan:
             output_dir=output_dir,
             sweep_id=sweep_id,
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Questions:
-    """What a job asks."""
-
-    samples: tuple[Sample, ...]
-    requests: tuple[Request, ...]
-    facts: DatasetFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,10 +142,7 @@ def print_links(console: Console, tracker: Tracker, run_ids: Sequence[str], cfg:
 
 
 def _questions(plan: Plan) -> Questions:
-    cfg = plan.cfg
-    samples, facts = plan.task.samples(cfg.limit, cfg.seed)
-    requests = plan.task.requests(samples, cfg.seed, cfg.repeats)
-    return Questions(samples=tuple(samples), requests=tuple(requests), facts=facts)
+    return plan.task.questions(plan.cfg.limit, plan.cfg.seed, plan.cfg.repeats)
 
 
 def _measure(plan: Plan, questions: Questions, console: Console) -> Measured:
@@ -198,7 +187,7 @@ def _measure(plan: Plan, questions: Questions, console: Console) -> Measured:
     )
 
 
-def _prepare(plan: Plan, requests: Sequence[Request]) -> None:
+def _prepare(plan: Plan, requests: Sequence[Request | ChoiceRequest]) -> None:
     """What only the first job of a process pays for, done before any window opens."""
     # codecarbon waits for other programs while it looks at the processor: beside the imports that costs nothing.
     with ThreadPoolExecutor(1) as beside:
@@ -291,7 +280,7 @@ def _result(plan: Plan, questions: Questions, console: Console) -> JobResult:
     revision = facts.get("model/revision")
     tags = {
         "wattrack.run_key": run_key(
-            plan.cfg, questions.facts, plan.task.prompt, str(revision) if revision is not None else None
+            plan.cfg, questions.facts, questions.prompt, str(revision) if revision is not None else None
         ),
         **measured.hardware,
         **source_tags(measured.readings),
@@ -301,7 +290,7 @@ def _result(plan: Plan, questions: Questions, console: Console) -> JobResult:
         params={
             **facts,
             "dataset/protocol_id": plan.task.protocol,
-            "dataset/prompt_sha256": plan.task.prompt.sha256(),
+            "dataset/prompt_sha256": questions.prompt.sha256(),
         },
         tags=tags,
         records=records,
@@ -338,10 +327,22 @@ def dry_run(plan: Plan, console: Console) -> None:
     questions = _questions(plan)
     facts, n = questions.facts, len(questions.requests)
     console.print(f"{plan.name}: {n} requests, {facts.protocol}, rows from {facts.source}", markup=False)
-    first = questions.requests[0].prompt
-    text = first if isinstance(first, str) else "\n".join(f"[{m.role}] {m.content}" for m in first)
-    console.print(f"first prompt ({questions.requests[0].sample_id}):", markup=False)
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    first = questions.requests[0]
+    console.print(f"first prompt ({first.sample_id}):", markup=False)
+    console.print(_shown(first), markup=False, highlight=False, soft_wrap=True)
+
+
+def _shown(request: Request | ChoiceRequest) -> str:
+    """A request as text; continuations are quoted, because their first blank matters, and equal contexts come once."""
+    if isinstance(request, Request):
+        prompt = request.prompt
+        return prompt if isinstance(prompt, str) else "\n".join(f"[{m.role}] {m.content}" for m in prompt)
+    lines: list[str] = []
+    for number, candidate in enumerate(request.candidates):
+        if number == 0 or candidate.context != request.candidates[number - 1].context:
+            lines.append(candidate.context)
+        lines.append(f"[continuation] {json.dumps(candidate.continuation, ensure_ascii=False)}")
+    return "\n".join(lines)
 
 
 def _end(tracker: Tracker, run_id: str, status: Status, error: str | None, output_dir: Path) -> None:

@@ -29,6 +29,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "error": (str, type(None)),
     "prompt_text": (str,),
     "started_unix_ms": (int,),
+    "logprobs": (list,),
+    "merged_boundaries": (int,),
 }
 _REQUIRED = frozenset(field.name for field in fields(Response) if field.default is MISSING)
 
@@ -59,10 +61,12 @@ def response_from_json(line: str) -> Response:
             raise DatasetError(f"{name} cannot be {value!r:.40}")
     if values["finish_reason"] not in ("stop", "length", "error"):
         raise DatasetError(f"finish_reason cannot be {values['finish_reason']!r:.40}")
-    times = values.pop("token_times_s", [])
-    if not all(isinstance(time, (int, float)) for time in times):
-        raise DatasetError("token_times_s must hold numbers")
-    return Response(**values, token_times_s=tuple(times))
+    for name in ("token_times_s", "logprobs"):
+        numbers = values.get(name, [])
+        if not all(isinstance(number, (int, float)) for number in numbers):
+            raise DatasetError(f"{name} must hold numbers")
+        values[name] = tuple(numbers)
+    return Response(**values)
 
 
 def read_journal(path: str | Path) -> list[Response]:

@@ -28,7 +28,7 @@ PERCENTILES: tuple[tuple[str, float, int], ...] = (
 _LATENCIES = {
     "ttft_s": "time to first token at batch 1, prompt tensor ready to first token on the host (latency probe)",
     "itl_s": "gap between successive tokens at batch 1, pooled over the probe's tokens, first token excluded",
-    "e2e_s": "submission to last token at batch 1 (latency probe)",
+    "e2e_s": "submission to last token, or to the choice, at batch 1 (latency probe)",
 }
 
 LOADS: dict[str, tuple[str, str]] = {
@@ -44,6 +44,20 @@ METRICS: dict[str, Metric] = {
     "quality/score_ci_high": Metric("1", "neither", "upper end of the score's 95 % Wilson interval"),
     "quality/exact_match_strict": Metric("1", "higher", "number after the required answer marker equals the target"),
     "quality/exact_match_flexible": Metric("1", "higher", "last number in the text equals the target"),
+    "quality/acc": Metric("1", "higher", "choice with the largest summed log-probability is right"),
+    "quality/acc_norm": Metric("1", "higher", "choice with the largest log-probability per character is right"),
+    "quality/acc_bytes": Metric("1", "higher", "choice with the largest log-probability per UTF-8 byte is right"),
+    "quality/acc_macro": Metric("1", "higher", "mean over groups (subjects) of acc; every group weighs the same"),
+    "quality/acc_stem": Metric("1", "higher", "acc over MMLU's STEM subjects, every question weighs the same"),
+    "quality/acc_humanities": Metric("1", "higher", "acc over MMLU's humanities, every question weighs the same"),
+    "quality/acc_social_sciences": Metric("1", "higher", "acc over MMLU's social sciences, by question"),
+    "quality/acc_other": Metric("1", "higher", "acc over MMLU's other subjects (business, health, misc.), by question"),
+    "quality/near_tie_rate": Metric(
+        "1", "lower", "share of choice questions whose two best log-probabilities are within 0.05: rounding may decide"
+    ),
+    "quality/boundary_merge_rate": Metric(
+        "1", "neither", "share of choice questions where a token spans the end of the context and the continuation"
+    ),
     "quality/n": Metric("questions", "neither", "planned questions x repeats: the denominator of every rate"),
     "quality/error_rate": Metric("1", "lower", "share of questions the engine could not answer"),
     "quality/truncated_rate": Metric("1", "lower", "share of answers cut at max_new_tokens"),

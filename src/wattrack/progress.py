@@ -60,7 +60,10 @@ class JobProgress:
     def _draw(self) -> None:
         now = time.perf_counter()
         self._drawn_s, elapsed_s = now, max(now - self._started_s, 1e-9)
-        figures = f"{self._tokens / elapsed_s:,.0f} tok/s"
+        # Choices generate nothing: their speed is in questions.
+        figures = (
+            f"{self._tokens / elapsed_s:,.0f} tok/s" if self._tokens else f"{self._done / elapsed_s:.3g} questions/s"
+        )
         if self._done and not math.isnan(self._correct):
             figures += f"  score {self._correct / self._done:.1%}"
         if self._failed:

@@ -1,7 +1,7 @@
 """Every seam of the program on one screen: what an engine, a monitor, a task and a scorer must offer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from wattrack.schema import ChoiceRequest, Energy, Request, Response, Sample, Score
 
@@ -47,6 +47,7 @@ class Engine(Protocol):
         """Free the model's memory. Idempotent."""
 
 
+@runtime_checkable
 class LoglikelihoodEngine(Engine, Protocol):
     """An engine that also says how probable given texts are; hosted APIs do not."""
 

@@ -138,7 +138,9 @@ class Record:
     id: str
     repeat: int
     question: str
+    """With a line for each choice, where there are choices."""
     output: str
+    """The response's text; of choices, the text of the chosen one."""
     target: str
     answer: str | None
     score: float
@@ -156,6 +158,12 @@ class Record:
     batch_size: int
     prompt_text: str
     started_unix_ms: int
+    logprobs: tuple[float, ...] | None = None
+    """Choices only: as in the response, in the order of the sample's choices."""
+    margin: float | None = None
+    """Choices only: the largest minus the second largest of `logprobs`; kernels in bf16 move either by some 0.03."""
+    merged_boundaries: int | None = None
+    """Choices only: as in the response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

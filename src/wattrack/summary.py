@@ -16,6 +16,9 @@ Metrics = dict[str, float | None]
 _WH = 3600.0
 """Joules in a watt-hour."""
 
+_NEAR_TIE = 0.05
+"""Nats between the two best choices below which a half-precision kernel's rounding can change the answer."""
+
 _RESTS_ON_SCORE = frozenset({"energy/j_per_correct", "energy/score_per_wh", "cost/usd_per_1k_correct"})
 
 
@@ -106,7 +109,25 @@ def quality(records: Sequence[Record]) -> Metrics:
         "quality/truncated_rate": _share(r.finish_reason == "length" for r in answered),
         "quality/extraction_failure_rate": _share(r.answer is None for r in answered),
         "quality/empty_rate": _share(not r.output.strip() for r in answered),
-        **{f"quality/{name}": mean([r.metrics.get(name, 0.0) for r in records]) for name in names},
+        # A metric of some questions only (a category's) has those as its denominator; failed ones hold zeros.
+        **{f"quality/{name}": mean([r.metrics[name] for r in records if name in r.metrics]) for name in names},
+        **choice_quality(records),
+    }
+
+
+def choice_quality(records: Sequence[Record]) -> Metrics:
+    """Multiple choice: how much rounding could change, and the mean over groups; None for open questions."""
+    margins = [r.margin for r in records if r.margin is not None]
+    by_group: dict[str, list[float]] = defaultdict(list)
+    for record in records:
+        if record.group is not None and "acc" in record.metrics:
+            by_group[record.group].append(record.metrics["acc"])
+    return {
+        "quality/acc_macro": mean([math.fsum(values) / len(values) for values in by_group.values()]),
+        "quality/near_tie_rate": _share(margin < _NEAR_TIE for margin in margins),
+        "quality/boundary_merge_rate": _share(
+            r.merged_boundaries > 0 for r in records if r.merged_boundaries is not None
+        ),
     }
 
 
@@ -117,10 +138,12 @@ def _share(flags: Iterable[bool]) -> float | None:
 def latency(probe: Sequence[Response]) -> Metrics:
     """Percentiles of the batch-1 probe; failed requests have no latency."""
     answered = [r for r in probe if r.error is None and r.token_times_s]
+    # Choices are answered at once: they have an end and no tokens on the way.
+    chosen_s = [r.latency_s for r in probe if r.error is None and r.logprobs and r.latency_s is not None]
     values = {
         "ttft_s": [r.token_times_s[0] for r in answered],
         "itl_s": [b - a for r in answered for a, b in pairwise(r.token_times_s)],
-        "e2e_s": [r.token_times_s[-1] for r in answered],
+        "e2e_s": [r.token_times_s[-1] for r in answered] + chosen_s,
     }
     tpot = mean(
         [
@@ -135,21 +158,27 @@ def latency(probe: Sequence[Response]) -> Metrics:
         "latency/decode_tokens_per_s": ratio(1.0, tpot),
         "latency/request_tokens_per_s": mean([r.output_tokens / r.token_times_s[-1] for r in answered]),
         "latency/prefill_tokens_per_s": mean([r.input_tokens / r.token_times_s[0] for r in answered]),
-        "latency/probe_n": float(len(answered)) if probe else None,
+        "latency/probe_n": float(len(answered) + len(chosen_s)) if probe else None,
     }
 
 
 def tokens(records: Sequence[Record]) -> Metrics:
-    """Real ids by the model's own tokenizer, padding excluded."""
+    """Real ids by the model's own tokenizer, padding excluded; nothing about outputs where none was written."""
     answered = [r for r in records if r.error is None]
+    written = _written(answered)
     output = sum(r.output_tokens for r in answered)
     return {
         "tokens/input": float(sum(r.input_tokens for r in answered)),
-        "tokens/output": float(output),
-        "tokens/output_mean": ratio(float(output), float(len(answered))),
-        "answers/chars_mean": mean([float(len(r.output)) for r in answered]),
-        "answers/words_mean": mean([float(len(r.output.split())) for r in answered]),
+        "tokens/output": float(output) if written or not answered else None,
+        "tokens/output_mean": ratio(float(output), float(len(written))),
+        "answers/chars_mean": mean([float(len(r.output)) for r in written]),
+        "answers/words_mean": mean([float(len(r.output.split())) for r in written]),
     }
+
+
+def _written(records: Iterable[Record]) -> list[Record]:
+    """Records whose output the model generated; a choice is only compared."""
+    return [r for r in records if r.logprobs is None]
 
 
 def throughput(records: Sequence[Record], window: Window | None) -> Metrics:
@@ -157,7 +186,9 @@ def throughput(records: Sequence[Record], window: Window | None) -> Metrics:
     wall = window.duration_s if window else None
     answered = [r for r in records if r.error is None]
     return {
-        "throughput/output_tokens_per_s": ratio(float(sum(r.output_tokens for r in answered)), wall),
+        "throughput/output_tokens_per_s": (
+            ratio(float(sum(r.output_tokens for r in answered)), wall) if _written(answered) or not answered else None
+        ),
         "throughput/prompt_tokens_per_s": ratio(float(sum(r.input_tokens for r in answered)), wall),
         "throughput/questions_per_s": ratio(float(len(answered)), wall),
     }

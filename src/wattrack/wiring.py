@@ -13,6 +13,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from wattrack.choice_prompts import CHOICE_STYLES, ChoicePrompt, Draw
 from wattrack.config import Config, ProtocolConfig
 from wattrack.errors import ConfigError
 from wattrack.monitors.carbon import CarbonMeter
@@ -21,7 +22,7 @@ from wattrack.monitors.meter import Meter
 from wattrack.monitors.nvml import NvmlMonitor, gpu_indices
 from wattrack.monitors.rapl import RaplMonitor
 from wattrack.prompts import Prompt, load_shots
-from wattrack.protocols import Engine, Monitor
+from wattrack.protocols import Engine, LoglikelihoodEngine, Monitor
 from wattrack.schema import Generation
 from wattrack.tasks.task import Source, Task
 
@@ -43,7 +44,22 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(f"hardware.pue={cfg.hardware.pue:g}: a power usage effectiveness is 1 or more")
     if cfg.tracking.traces not in ("all", "none") and not cfg.tracking.traces.isdigit():
         raise ConfigError(f"tracking.traces={cfg.tracking.traces}: must be all, none or a number")
-    protocol(cfg)
+    _check_shots(cfg)
+
+
+def _check_shots(cfg: DictConfig) -> None:
+    """Worked examples come from a shipped file or, for choices, from rows of another split."""
+    settings, key = protocol(cfg), f"dataset.protocols.{cfg.dataset.protocol}"
+    choices, drawn = str(settings.style) in CHOICE_STYLES, settings.shots_split is not None
+    if choices and settings.shots is not None:
+        raise ConfigError(f"{key}.shots={settings.shots}: style {settings.style} takes rows: use shots_split")
+    if drawn and not choices:
+        raise ConfigError(f"{key}.shots_split: only for the styles {', '.join(CHOICE_STYLES)}; use shots")
+    if drawn and settings.shots_split == cfg.dataset.split:
+        raise ConfigError(f"{key}.shots_split={settings.shots_split}: the questions are from this split; take another")
+    if settings.shots_count < drawn or (settings.shots_count and not drawn):
+        needed = "must be 1 or more with shots_split" if drawn else "needs shots_split"
+        raise ConfigError(f"{key}.shots_count={settings.shots_count}: {needed}")
 
 
 def protocol(cfg: DictConfig) -> ProtocolConfig:
@@ -68,23 +84,13 @@ def build_task(cfg: DictConfig) -> Task:
         hub_id=data.hub_id,
         hub_config=data.hub_config,
         revision=data.revision,
+        files=dict(data.files),
         rows=data.rows,
-    )
-    generation = Generation(
-        max_new_tokens=settings.max_new_tokens,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        stop=tuple(settings.stop),
     )
     return Task(
         source=source,
         to_sample=_instantiate(data.to_sample, "dataset.to_sample"),
-        prompt=Prompt(
-            style=str(settings.style),
-            template=settings.template,
-            shots=load_shots(settings.shots),
-            generation=generation,
-        ),
+        prompt=_prompt(settings),
         scorer=_instantiate(settings.scorer, f"dataset.protocols.{data.protocol}.scorer"),
         headline=settings.headline,
         protocol=f"{data.name}/{data.protocol}@{settings.version}",
@@ -92,9 +98,31 @@ def build_task(cfg: DictConfig) -> Task:
     )
 
 
+def _prompt(settings: ProtocolConfig) -> Prompt | ChoicePrompt:
+    style = str(settings.style)
+    if style not in CHOICE_STYLES:
+        generation = Generation(
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            stop=tuple(settings.stop),
+        )
+        return Prompt(style=style, template=settings.template, shots=load_shots(settings.shots), generation=generation)
+    draw = None
+    if settings.shots_split is not None:
+        pick, seed = str(settings.shots_pick), settings.shots_seed
+        draw = Draw(split=settings.shots_split, count=settings.shots_count, pick=pick, seed=seed)
+    return ChoicePrompt(style=style, template=settings.template, header=settings.header, draw=draw)
+
+
 def build_engine(cfg: DictConfig) -> Engine:
     """The engine named by `engine._target_`; its constructor only stores and checks."""
     engine: Engine = _instantiate(cfg.engine, "engine", model_id=model_location(cfg.model.id))
+    if str(protocol(cfg).style) in CHOICE_STYLES and not isinstance(engine, LoglikelihoodEngine):
+        raise ConfigError(
+            f"dataset.protocol={cfg.dataset.protocol}: {cfg.dataset.name} asks for log-probabilities, which "
+            f"{type(engine).__name__} does not give: choose engine=hf or a protocol that generates"
+        )
     return engine
 
 

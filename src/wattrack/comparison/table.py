@@ -11,9 +11,14 @@ from wattrack.metrics import METRICS
 _JOB_ROWS = (
     "quality/exact_match_strict",
     "quality/exact_match_flexible",
+    "quality/acc",
+    "quality/acc_norm",
+    "quality/acc_macro",
+    "quality/near_tie_rate",
     "quality/truncated_rate",
     "quality/error_rate",
     "throughput/output_tokens_per_s",
+    "throughput/questions_per_s",
     "latency/ttft_s_p50",
     "latency/itl_s_p50",
     "latency/e2e_s_p50",
@@ -31,6 +36,7 @@ _JOB_ROWS = (
 
 _SWEEP_COLUMNS = (
     ("tok/s", "throughput/output_tokens_per_s"),
+    ("questions/s", "throughput/questions_per_s"),
     ("TTFT p50 s", "latency/ttft_s_p50"),
     ("VRAM GiB", "memory/vram_peak_gib"),
     ("RSS added GiB", "memory/rss_added_gib"),

@@ -16,6 +16,8 @@ from wattrack.protocols import Row
 log = logging.getLogger(__name__)
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet", ".csv")
+_USUAL_NAMES = {"validation": ("dev", "val", "valid"), "dev": ("validation", "val"), "train": ("training",)}
+"""Split -> what its file is called where it does not have the split's name."""
 _HUB_TIMEOUT_S = 10
 
 Located = tuple[str, Row]
@@ -27,14 +29,19 @@ def embedded_rows(name: str) -> list[Located]:
     return list(_jsonl((resources.files("wattrack.demo") / name).read_text("utf-8"), name))
 
 
-def find_local(folder: Path, split: str) -> Path:
-    """`<split>` in one of SUFFIXES below `folder`; DatasetError says what was looked for."""
+def find_local(folder: Path, split: str, other_name: str | None = None) -> Path:
+    """The file of a split below `folder`, in one of SUFFIXES: by the split's name, a usual one, or `other_name`.
+
+    DatasetError says what was looked for.
+    """
     if not folder.is_dir():
         raise DatasetError(f"dataset.data_dir={folder}: no such folder")
-    for suffix in SUFFIXES:
-        if (file := folder / f"{split}{suffix}").is_file():
-            return file
-    names = ", ".join(f"{split}{suffix}" for suffix in SUFFIXES)
+    stems = [split, *_USUAL_NAMES.get(split, ()), *([other_name] if other_name else ())]
+    for stem in stems:
+        for suffix in SUFFIXES:
+            if (file := folder / f"{stem}{suffix}").is_file():
+                return file
+    names = ", ".join([*(f"{split}{suffix}" for suffix in SUFFIXES), *(f"{stem}.*" for stem in stems[1:])])
     raise DatasetError(f"dataset.data_dir={folder}: none of {names} is there")
 
 

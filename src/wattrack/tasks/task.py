@@ -4,14 +4,15 @@ import hashlib
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from wattrack.choice_prompts import ChoicePrompt
 from wattrack.errors import DatasetError
 from wattrack.prompts import Prompt, derived_seed
 from wattrack.protocols import Row, Scorer
-from wattrack.schema import DatasetFacts, Request, Response, Sample, Score
+from wattrack.schema import ChoiceRequest, DatasetFacts, Request, Response, Sample, Score
 from wattrack.tasks.rows import Located, embedded_rows, find_local, hub_rows, local_rows
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ class Source:
     hub_id: str | None = None
     hub_config: str | None = None
     revision: str = "main"
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Split -> name of its local file, where that is neither the split's own nor a usual one."""
     rows: int | None = None
     """Rows the publisher states; a different count is reported, not refused (a local subset is legitimate)."""
 
@@ -35,7 +38,7 @@ class Source:
         """(located rows, what to call the source, resolved hub commit); DatasetError names file and line."""
         commit = None
         if self.data_dir is not None:
-            file = find_local(self.data_dir, self.split)
+            file = find_local(self.data_dir, self.split, self.files.get(self.split))
             rows, source = local_rows(file), str(file)
         elif self.embedded is not None:
             rows, source = embedded_rows(self.embedded), f"embedded:{self.embedded}"
@@ -50,26 +53,53 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """What a job asks."""
+
+    samples: tuple[Sample, ...]
+    requests: tuple[Request | ChoiceRequest, ...]
+    """Every sample `repeats` times, in order."""
+    facts: DatasetFacts
+    prompt: Prompt | ChoicePrompt
+    """With every worked example in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One dataset under one protocol."""
 
     source: Source
     to_sample: Callable[[str, Row], Sample]
-    prompt: Prompt
+    prompt: Prompt | ChoicePrompt
     scorer: Scorer
     headline: str
     protocol: str
     """Name and version, e.g. "gsm8k/base@1"."""
     order: str = "shuffled"
 
+    def questions(self, limit: int | None, seed: int, repeats: int) -> Questions:
+        """The first `limit` samples in the task's order, as requests, and what identifies rows and prompt."""
+        every, source, commit = self._read(self.source)
+        prompt = self._with_shots(every, commit)
+        samples = self._ordered(every, seed)[:limit]
+        return Questions(
+            samples=tuple(samples),
+            requests=tuple(prompt.request(s, seed, repeat) for s in samples for repeat in range(repeats)),
+            facts=self._facts(samples, source, commit),
+            prompt=prompt,
+        )
+
     def samples(self, limit: int | None, seed: int) -> tuple[list[Sample], DatasetFacts]:
         """The first `limit` samples in the task's order, and what identifies the rows used."""
-        located, source, commit = self.source.load()
-        samples = self._convert(located)
-        if self.order == "shuffled":
-            samples = shuffle(samples, seed)
-        samples = samples[:limit]
-        facts = DatasetFacts(
+        every, source, commit = self._read(self.source)
+        samples = self._ordered(every, seed)[:limit]
+        return samples, self._facts(samples, source, commit)
+
+    def _ordered(self, samples: list[Sample], seed: int) -> list[Sample]:
+        return shuffle(samples, seed) if self.order == "shuffled" else samples
+
+    def _facts(self, samples: Sequence[Sample], source: str, commit: str | None) -> DatasetFacts:
+        return DatasetFacts(
             name=self.source.name,
             protocol=self.protocol,
             source=source,
@@ -79,19 +109,31 @@ class Task:
             digest=digest(samples),
             rows=len(samples),
         )
-        return samples, facts
 
-    def _convert(self, located: Sequence[Located]) -> list[Sample]:
+    def _read(self, origin: Source) -> tuple[list[Sample], str, str | None]:
+        """(all samples of a split in file order, what to call the source, resolved hub commit)."""
+        located, source, commit = origin.load()
         samples = []
         for index, (where, row) in enumerate(located):
             try:
-                samples.append(self.to_sample(f"{self.source.split}-{index:05d}", row))
+                samples.append(self.to_sample(f"{origin.split}-{index:05d}", row))
             except DatasetError as e:
                 raise DatasetError(f"{where}: {e}") from e
-        return samples
+        return samples, source, commit
 
-    def requests(self, samples: Sequence[Sample], seed: int, repeats: int) -> list[Request]:
-        """Every sample `repeats` times, in order."""
+    def _with_shots(self, asked: Sequence[Sample], commit: str | None) -> Prompt | ChoicePrompt:
+        """The prompt with its worked examples; all of `asked`, not only the limit, so that limits nest."""
+        prompt = self.prompt
+        if not isinstance(prompt, ChoicePrompt) or prompt.draw is None:
+            return prompt
+        # Of the same commit, whatever was pushed since; the publisher's row count is the asked split's.
+        revision = commit or self.source.revision
+        origin = replace(self.source, split=prompt.draw.split, revision=revision, rows=None)
+        rows, _, _ = self._read(origin)
+        return prompt.with_shots(rows, asked)
+
+    def requests(self, samples: Sequence[Sample], seed: int, repeats: int) -> list[Request | ChoiceRequest]:
+        """Every sample `repeats` times, in order, by a prompt that needs no rows for its examples."""
         return [self.prompt.request(s, seed, repeat) for s in samples for repeat in range(repeats)]
 
     def score(self, sample: Sample, response: Response) -> Score:
@@ -126,6 +168,6 @@ def shuffle(samples: Sequence[Sample], seed: int) -> list[Sample]:
 
 
 def digest(samples: Sequence[Sample]) -> str:
-    """SHA-256 (hex) over ids, questions, targets and groups, in order."""
-    content = [[s.id, s.question, s.target, s.group] for s in samples]
+    """SHA-256 (hex) over ids, questions, targets, groups and choices, in order."""
+    content = [[s.id, s.question, s.target, s.group, *([s.choices, s.labels] if s.choices else [])] for s in samples]
     return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()

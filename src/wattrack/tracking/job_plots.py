@@ -1,5 +1,6 @@
 """Plots of one job: its score, its latencies, and the machine while it ran."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,7 @@ _PHASES = {
 _OTHER_PHASE = "#f3f4f6"
 _QUANTITIES = {
     "e2e, in the batch": "answer time inside its batch (throughput phase)",
+    "e2e": "answer time at batch 1 (latency probe)",
     "TTFT": "time to first token at batch 1 (latency probe)",
     "ITL": "gap between tokens at batch 1 (latency probe)",
 }
@@ -49,6 +51,7 @@ def write_job_plots(folder: Path, model: str, result: JobResult) -> None:
 def score_data(result: JobResult) -> pd.DataFrame:
     """metric, value, low, high (95 % Wilson over questions): the score, then every metric of the task."""
     questions = len({record.id for record in result.records})
+    counts = Counter(name for record in result.records if record.repeat == 0 for name in record.metrics)
     score = result.metrics.get("quality/score")
     if score is None or questions == 0:
         return pd.DataFrame()
@@ -56,7 +59,7 @@ def score_data(result: JobResult) -> pd.DataFrame:
     rows: list[tuple[str, float, float | None, float | None]] = [("score", score, low, high)]
     for name in sorted({name for record in result.records for name in record.metrics}):
         if (value := result.metrics.get(f"quality/{name}")) is not None:
-            rows.append((name, value, *wilson(min(1.0, max(0.0, value)), questions)))
+            rows.append((name, value, *wilson(min(1.0, max(0.0, value)), counts[name] or questions)))
     return pd.DataFrame(rows, columns=["metric", "value", "low", "high"]).assign(questions=questions)
 
 
@@ -89,6 +92,8 @@ def latency_data(result: JobResult) -> pd.DataFrame:
 
 def _probe_rows(response: Response) -> list[tuple[str, float]]:
     times = response.token_times_s
+    if response.error is None and response.logprobs and response.latency_s is not None:
+        return [("e2e", response.latency_s)]
     if response.error is not None or not times:
         return []
     return [("TTFT", times[0]), *(("ITL", later - earlier) for earlier, later in pairwise(times))]

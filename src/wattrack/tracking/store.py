@@ -296,11 +296,11 @@ class Tracker:
         self._log_batch(run_id, tags=tags)
 
     def _log_tables(self, run_id: str, result: JobResult) -> None:
-        from wattrack.tracking.tables import records_frame, viewer_frame
+        from wattrack.tracking.tables import viewer_frame, write_records
 
         self._client.log_table(run_id, viewer_frame(result.records), "tables/predictions.json")
         with _folder() as folder:
-            records_frame(result.records).to_parquet(folder / "records.parquet", index=False)
+            write_records(folder / "records.parquet", result.records)
             self._client.log_artifact(run_id, str(folder / "records.parquet"), "tables")
 
     def _log_plots(self, run_id: str, model: str, result: JobResult) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from wattrack.schema import Record
 
@@ -24,7 +26,9 @@ _TRAILING = (
     "explanation",
 )
 _TEXTS = ("question", "output", "target", "answer", "error", "explanation")
-_FLOATS = ("latency_s", "ttft_s", "score")
+_CHOICES = ("margin", "logprobs")
+"""Columns of the short table where answers are choices."""
+_FLOATS = ("latency_s", "ttft_s", "score", "margin")
 _STRINGS = ("answer", "error", "group")
 
 
@@ -40,7 +44,15 @@ def records_frame(records: Sequence[Record]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[*fields, *(f"metric/{name}" for name in names)])
     # Explicit types: a column without any value must not change its type from one run to the next.
     types = {name: "float64" for name in (*_FLOATS, *(f"metric/{n}" for n in names))}
-    return frame.astype({**types, **{name: "string" for name in _STRINGS}})
+    return frame.astype({**types, "merged_boundaries": "Int64", **{name: "string" for name in _STRINGS}})
+
+
+def write_records(path: Path, records: Sequence[Record]) -> None:
+    """The complete table as parquet; a column has the same type in every file, also where it holds no value."""
+    frame = records_frame(records)
+    schema = pa.Schema.from_pandas(frame, preserve_index=False)
+    place = schema.get_field_index("logprobs")
+    frame.to_parquet(path, schema=schema.set(place, pa.field("logprobs", pa.list_(pa.float64()))), index=False)
 
 
 def viewer_frame(records: Sequence[Record]) -> pd.DataFrame:
@@ -51,7 +63,8 @@ def viewer_frame(records: Sequence[Record]) -> pd.DataFrame:
     repeated = any(record.repeat > 0 for record in records)
     full = records_frame(records[:VIEWER_ROWS])
     metrics = [name for name in full.columns if name.startswith("metric/")]
-    frame = full[[*_LEADING, *metrics, *_TRAILING]].rename(columns=lambda name: name.removeprefix("metric/"))
+    choices = _CHOICES if full["logprobs"].notna().any() else ()
+    frame = full[[*_LEADING, *metrics, *choices, *_TRAILING]].rename(columns=lambda name: name.removeprefix("metric/"))
     if repeated:
         frame["id"] = [f"{i} #{r}" for i, r in zip(frame["id"], frame["repeat"], strict=True)]
     for name in _TEXTS:
@@ -74,6 +87,7 @@ COMPARISON_METRICS = (
     "quality/score_ci_low",
     "quality/score_ci_high",
     "throughput/output_tokens_per_s",
+    "throughput/questions_per_s",
     "latency/ttft_s_p50",
     "latency/itl_s_p50",
     "latency/e2e_s_p50",

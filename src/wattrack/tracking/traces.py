@@ -135,6 +135,8 @@ def _span(trace_id: str, experiment_id: str, model: str, record: Record) -> "Spa
         "finish_reason": record.finish_reason,
         "batch_size": record.batch_size,
         "ttft_s": record.ttft_s,
+        "logprobs": record.logprobs,
+        "margin": record.margin,
     }
     return Span.from_dict(
         {
