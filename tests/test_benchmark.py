@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from scripted import ChoiceEngine, TextEngine
 from wattrack.benchmark import collect, latency_probe, score_all, warm_up
 from wattrack.engines.replay import ReplayEngine
 from wattrack.errors import EngineError
 from wattrack.journal import Journal, read_journal
-from wattrack.schema import Generation, Request, Response, Sample, Score
+from wattrack.schema import Candidate, ChoiceRequest, Generation, Request, Response, Sample, Score
+from wattrack.scorers import choice
 
 
 class Windows:
@@ -127,3 +129,48 @@ def test_score_all_keeps_order_and_fields() -> None:
         ("b", "b?", 0.5, "#### 1", "g"),
         ("a", "a?", 0.5, None, "g"),
     ]
+
+
+def choice_request(sample_id: str) -> ChoiceRequest:
+    candidates = tuple(Candidate(context="Q:", continuation=f" {text}") for text in ("ab", "abcdefgh"))
+    return ChoiceRequest(sample_id=sample_id, repeat=0, candidates=candidates)
+
+
+def test_choices_go_to_loglikelihood_and_the_rest_to_generate(tmp_path: Path) -> None:
+    engine = ChoiceEngine()
+    with Journal(tmp_path / "r.jsonl") as journal:
+        asked = [choice_request("a"), request("b"), choice_request("c")]
+        found = collect(engine, asked, Windows(), journal, lambda r: None)
+    assert [(r.sample_id, len(r.logprobs), r.output_tokens) for r in found] == [("a", 2, 0), ("b", 0, 2), ("c", 2, 0)]
+    assert engine.asked == [2, 1]
+    assert sorted(read_journal(tmp_path / "r.jsonl"), key=lambda r: r.sample_id) == found
+
+
+def test_choices_are_probed_one_at_a_time_and_warmed_up_as_they_are() -> None:
+    engine = ChoiceEngine()
+    requests = [choice_request(n) for n in "abc"]
+    assert [r.sample_id for r in latency_probe(engine, requests, Windows())] == ["a", "b", "c"]
+    warm_up(engine, requests, Windows())
+    assert engine.asked == [1, 1, 1, 2, 1]
+
+
+def test_an_engine_without_log_probabilities_is_refused(tmp_path: Path) -> None:
+    with Journal(tmp_path / "r.jsonl") as journal, pytest.raises(EngineError, match="TextEngine gives no log-prob"):
+        collect(TextEngine(), [choice_request("a")], Windows(), journal, lambda r: None)
+
+
+def test_a_choices_record_shows_the_chosen_text_and_how_close_it_was() -> None:
+    sample = Sample(id="a", question="Q?", target="B", choices=("ab", "abcdefgh"), labels=("A", "B"))
+    (answered,) = ChoiceEngine(choice=0, lead=0.5).loglikelihood([choice_request("a")])
+    (row,) = score_all([sample], [answered], choice.score, Windows())
+    assert (row.question, row.output, row.answer, row.target) == ("Q?\nA. ab\nB. abcdefgh", "ab", "A", "B")
+    assert (row.logprobs, row.margin, row.merged_boundaries, row.ttft_s) == ((-3.0, -3.5), 0.5, 0, None)
+
+    def normed(s: Sample, r: Response) -> Score:
+        return choice.score(s, r, by="acc_norm", normalised=True)
+
+    (row,) = score_all([sample], [answered], normed, Windows())
+    assert (row.output, row.answer, row.score) == ("abcdefgh", "B", 1.0)
+    failed = replace(answered, error="too long", text="", logprobs=())
+    (row,) = score_all([sample], [failed], choice.score, Windows())
+    assert (row.output, row.answer, row.logprobs, row.margin, row.merged_boundaries) == ("", None, None, None, None)

@@ -328,6 +328,7 @@ class Tracker:
         available = views.Available(
             measured_energy=self._any_run_has("energy/measured_wh"),
             gpu_memory=self._any_run_has("memory/vram_peak_gib"),
+            generated=self._any_run_has("tokens/output"),
         )
         present = self._client.get_experiment(self.experiment_id).tags
         for name, value in views.view_tags(available).items():

@@ -29,10 +29,18 @@ _VARYING = ("dataset", "preset", "hardware")
 _HEADLINE = (
     "quality/score",
     "throughput/output_tokens_per_s",
+    "throughput/questions_per_s",
     "latency/ttft_s_p50",
+    "latency/e2e_s_p50",
     "memory/vram_peak_gib",
     "memory/rss_added_gib",
 )
+
+_INSTEAD = {
+    "throughput/questions_per_s": "throughput/output_tokens_per_s",
+    "latency/e2e_s_p50": "latency/ttft_s_p50",
+}
+"""Shown of choices, which generate nothing, in place of what is shown of generated text."""
 
 
 def write_sweep_plots(folder: Path, runs: pd.DataFrame) -> None:
@@ -145,7 +153,8 @@ def draw_score_energy(data: pd.DataFrame, energy: str) -> Figure:
 
 def draw_comparison(data: pd.DataFrame, energy: str | None) -> Figure:
     """Small multiples of the headline metrics; every panel in the same order, best score first."""
-    metrics = [m for m in (*_HEADLINE, energy) if m is not None and m in data and data[m].notna().any()]
+    present = [m for m in (*_HEADLINE, energy) if m is not None and m in data and data[m].notna().any()]
+    metrics = [m for m in present if _INSTEAD.get(m) not in present]
     ordered = data.sort_values("quality/score", ascending=False)
     colors = plot_colors(data["model"])
     columns = min(3, len(metrics))

@@ -41,6 +41,13 @@ class Available:
 
     measured_energy: bool
     gpu_memory: bool
+    generated: bool = True
+    """Whether any run wrote text; otherwise answers are choices, which have no tokens to time."""
+
+    @property
+    def speed(self) -> str:
+        """The metric that stands for throughput."""
+        return "throughput/output_tokens_per_s" if self.generated else "throughput/questions_per_s"
 
     @property
     def energy(self) -> str:
@@ -144,8 +151,8 @@ def _headline(available: Available) -> list[str]:
         "quality/score",
         available.energy,
         *(["energy/j_per_correct"] if available.measured_energy else []),
-        "throughput/output_tokens_per_s",
-        "latency/ttft_s_p50",
+        available.speed,
+        *(["latency/ttft_s_p50"] if available.generated else []),
         "latency/e2e_s_p50",
         available.memory,
         "time/total_s",
@@ -184,13 +191,19 @@ def _tradeoffs(available: Available) -> State:
         _parallel("s1", ["model"], [memory, "latency/e2e_s_p50", energy, "quality/score"]),
         _bar("s2", "quality/score", "score"),
         _bar("s3", energy, available.energy_title),
-        _bar("s3", "throughput/output_tokens_per_s", "output tokens/s, batched"),
-        _bar("s3", "latency/ttft_s_p50", "time to first token, batch 1, p50 (s)"),
-        _bar("s3", "latency/itl_s_p50", "time per token, batch 1, p50 (s)"),
+        _bar("s3", available.speed, f"{'output tokens' if available.generated else 'questions'}/s, batched"),
+        *(_token_times() if available.generated else [_bar("s3", "latency/e2e_s_p50", "answer, batch 1, p50 (s)")]),
         _bar("s3", memory, "peak memory (GiB)"),
     ]
     names = ("Trade-offs" + ("" if available.measured_energy else " (energy modelled)"), "Quality", "Cost")
     return _state(compareRunCharts=charts, compareRunSections=_sections(names))
+
+
+def _token_times() -> list[State]:
+    return [
+        _bar("s3", "latency/ttft_s_p50", "time to first token, batch 1, p50 (s)"),
+        _bar("s3", "latency/itl_s_p50", "time per token, batch 1, p50 (s)"),
+    ]
 
 
 def _over_questions(available: Available) -> State:
