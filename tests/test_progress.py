@@ -1,6 +1,7 @@
 """The live line: what it says, and that it says it rarely."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -56,3 +57,10 @@ def test_interrupted_before_the_first_answer() -> None:
     with pytest.raises(KeyboardInterrupt), JobProgress(console, "m", 1, lambda r: 1.0):
         raise KeyboardInterrupt
     assert "0/1" in shown(console)
+
+
+def test_choices_are_counted_in_questions() -> None:
+    console = Console(file=io.StringIO(), width=200)
+    with JobProgress(console, "m", 1, lambda r: 1.0) as line:
+        line(replace(response(), output_tokens=0, logprobs=(-1.0, -2.0)))
+    assert "questions/s" in shown(console) and "tok/s" not in shown(console)

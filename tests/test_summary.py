@@ -143,6 +143,45 @@ def test_latency_definitions() -> None:
     assert found["latency/ttft_s_p99"] is None
 
 
+def chosen(number: int, margin: float, group: str = "a", **metrics: float) -> Record:
+    return record(
+        number, score=metrics["acc"], metrics=metrics, group=group, output_tokens=0, ttft_s=None, output="the text",
+        logprobs=(-1.0, -1.0 - margin), margin=margin, merged_boundaries=number % 2,
+    )  # fmt: skip
+
+
+def test_choices_have_no_numbers_about_text_that_nobody_wrote() -> None:
+    response = Response(sample_id="0", repeat=0, text="B", finish_reason="stop", input_tokens=9, output_tokens=0,
+                        latency_s=0.25, logprobs=(-1.0, -2.0))  # fmt: skip
+    gpu = Energy(joules=100.0, source="measured")
+    found = summarize([chosen(0, 1.0, acc=1.0)], [response], readings(window("generate", 2.0, gpu=gpu)), {}, Prices())
+    assert not unknown_metrics(set(found))
+    absent = ["tokens/output", "tokens/output_mean", "answers/chars_mean", "throughput/output_tokens_per_s",
+              "latency/ttft_s_p50", "latency/itl_s_p50", "latency/tpot_s_mean", "latency/request_tokens_per_s",
+              "latency/prefill_tokens_per_s", "latency/decode_tokens_per_s", "energy/j_per_output_token",
+              "throughput/batch_efficiency", "throughput/output_tokens_per_s_per_gib"]  # fmt: skip
+    assert [name for name in absent if found[name] is not None] == []
+    assert (found["latency/e2e_s_p50"], found["latency/probe_n"]) == (0.25, 1.0)
+    assert (found["throughput/questions_per_s"], found["energy/j_per_correct"]) == (0.5, 100.0)
+
+
+def test_micro_macro_and_category_means_of_choices() -> None:
+    failed = chosen(3, 1.0, "b", acc=0.0, acc_stem=0.0)
+    failed = replace(failed, error="too long", logprobs=None, margin=None, merged_boundaries=None)
+    found = quality([
+        chosen(0, 0.049, "a", acc=1.0, acc_other=1.0), chosen(1, 0.05, "a", acc=1.0, acc_other=1.0),
+        chosen(2, 0.0, "a", acc=1.0, acc_other=1.0), failed,
+    ])  # fmt: skip
+    assert found["quality/score"] == found["quality/acc"] == 0.75
+    assert found["quality/acc_macro"] == 0.5
+    assert (found["quality/acc_other"], found["quality/acc_stem"]) == (1.0, 0.0)
+    assert found["quality/near_tie_rate"] == pytest.approx(2 / 3)
+    assert found["quality/boundary_merge_rate"] == pytest.approx(1 / 3)
+    open_questions = quality([RIGHT])
+    for name in ("acc_macro", "near_tie_rate", "boundary_merge_rate"):
+        assert open_questions[f"quality/{name}"] is None
+
+
 def test_memory_that_earlier_jobs_left_is_not_added() -> None:
     before = SystemSample(time_s=-5.0, unix_ms=0, values={"system/process_rss_megabytes": 2**30 / 1e6})
     seen = replace(readings(window("generate", 2.0)), samples=(before,))

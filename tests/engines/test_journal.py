@@ -33,6 +33,8 @@ responses = st.builds(
     error=st.none() | wild_text,
     prompt_text=wild_text,
     started_unix_ms=st.integers(0, 2**43),
+    logprobs=st.lists(st.floats(max_value=0, allow_nan=False), max_size=4).map(tuple),
+    merged_boundaries=st.integers(0, 5),
 )
 
 
@@ -85,6 +87,9 @@ def test_a_line_cut_by_a_crash_is_dropped_and_then_removed(tmp_path: Path, caplo
         ({"repeat": True}, "repeat cannot be True"),
         ({"finish_reason": "bored"}, "finish_reason cannot be 'bored'"),
         ({"token_times_s": ["x"]}, "token_times_s must hold numbers"),
+        ({"logprobs": [-1.0, "x"]}, "logprobs must hold numbers"),
+        ({"logprobs": -1.0}, "logprobs cannot be -1.0"),
+        ({"merged_boundaries": None}, "merged_boundaries cannot be None"),
         ({"colour": "red"}, "unknown field colour"),
     ],
 )

@@ -23,37 +23,40 @@ def sample(target: str, *choices: str) -> Sample:
 
 
 GOLDEN = [
-    # choices, log-probabilities, target, acc, acc_norm, acc_bytes, answer by acc, answer by acc_norm
-    (("a", "b"), (-1.0, -2.0), "A", 1, 1, 1, "A", "A"),
-    (("a", "b"), (-1.0, -2.0), "B", 0, 0, 0, "A", "A"),
-    (("ab", "abcdefgh"), (-2.0, -3.0), "A", 1, 0, 0, "A", "B"),  # -1 and -0.375 per character
-    (("ab", "abcdefgh"), (-2.0, -3.0), "B", 0, 1, 1, "A", "B"),
-    (("ab", "cd"), (-2.0, -2.0), "A", 1, 1, 1, "A", "A"),  # a tie goes to the first
-    (("ab", "cd"), (-2.0, -2.0), "B", 0, 0, 0, "A", "A"),
-    (("abc", "ab", "cd"), (-9.0, -2.0, -2.0), "B", 1, 1, 1, "B", "B"),
-    (("ab", "abcd"), (-2.0, -4.0), "A", 1, 1, 1, "A", "A"),  # a tie per character only
-    (("abcd", "üü"), (-3.0, -2.2), "B", 1, 0, 1, "B", "A"),  # characters: -0.75, -1.1; bytes: -0.75, -0.55
-    ((" a", "b"), (-1.5, -1.0), "A", 0, 1, 1, "B", "A"),  # a blank that belongs to the choice is counted
-    (("a", "b", "c"), (-5.0, -4.0, -3.0), "C", 1, 1, 1, "C", "C"),
-    (("a", "b", "c", "d", "e"), (-5.0, -1.0, -3.0, -4.0, -2.0), "B", 1, 1, 1, "B", "B"),
-    (("a", "b"), (0.0, -0.0), "A", 1, 1, 1, "A", "A"),
-    (("a", "b"), (-math.inf, -800.0), "B", 1, 1, 1, "B", "B"),
-    (("a", "b"), (-math.inf, -math.inf), "A", 1, 1, 1, "A", "A"),
+    # choices, log-probabilities, target, (acc, acc_norm, acc_bytes), (answer by acc, answer by acc_norm)
+    (("a", "b"), (-1.0, -2.0), "A", (1, 1, 1), ("A", "A")),
+    (("a", "b"), (-1.0, -2.0), "B", (0, 0, 0), ("A", "A")),
+    (("ab", "abcdefgh"), (-2.0, -3.0), "A", (1, 0, 0), ("A", "B")),  # -1 and -0.375 per character
+    (("ab", "abcdefgh"), (-2.0, -3.0), "B", (0, 1, 1), ("A", "B")),
+    (("ab", "cd"), (-2.0, -2.0), "A", (1, 1, 1), ("A", "A")),  # a tie goes to the first
+    (("ab", "cd"), (-2.0, -2.0), "B", (0, 0, 0), ("A", "A")),
+    (("abc", "ab", "cd"), (-9.0, -2.0, -2.0), "B", (1, 1, 1), ("B", "B")),
+    (("ab", "abcd"), (-2.0, -4.0), "A", (1, 1, 1), ("A", "A")),  # a tie per character only
+    (("abcd", "üü"), (-3.0, -2.2), "B", (1, 0, 1), ("B", "A")),  # characters: -0.75, -1.1; bytes: -0.75, -0.55
+    ((" a", "b"), (-1.5, -1.0), "A", (0, 1, 1), ("B", "A")),  # a blank that belongs to the choice is counted
+    (("a", "b", "c"), (-5.0, -4.0, -3.0), "C", (1, 1, 1), ("C", "C")),
+    (("a", "b", "c", "d", "e"), (-5.0, -1.0, -3.0, -4.0, -2.0), "B", (1, 1, 1), ("B", "B")),
+    (("a", "b"), (0.0, -0.0), "A", (1, 1, 1), ("A", "A")),
+    (("a", "b"), (-math.inf, -800.0), "B", (1, 1, 1), ("B", "B")),
+    (("a", "b"), (-math.inf, -math.inf), "A", (1, 1, 1), ("A", "A")),
 ]
 
 
-@pytest.mark.parametrize(("choices", "logprobs", "target", "acc", "norm", "by_bytes", "plain", "normed"), GOLDEN)
+@pytest.mark.parametrize(("choices", "logprobs", "target", "right", "answers"), GOLDEN)
 def test_golden_rows(
-    choices: tuple[str, ...], logprobs: tuple[float, ...], target: str, acc: int, norm: int, by_bytes: int,
-    plain: str, normed: str,
-) -> None:  # fmt: skip
+    choices: tuple[str, ...],
+    logprobs: tuple[float, ...],
+    target: str,
+    right: tuple[int, int, int],
+    answers: tuple[str, str],
+) -> None:
     asked = sample(target, *choices)
     verdict = score(asked, response(*logprobs), by="acc_norm", normalised=True)
-    assert verdict.metrics == {"acc": acc, "acc_norm": norm, "acc_bytes": by_bytes}
-    assert (verdict.answer, verdict.value) == (normed, norm)
+    assert verdict.metrics == dict(zip(("acc", "acc_norm", "acc_bytes"), right, strict=True))
+    assert (verdict.answer, verdict.value) == (answers[1], right[1])
     bare = score(asked, response(*logprobs))
-    assert bare.metrics == {"acc": acc}
-    assert (bare.answer, bare.value) == (plain, acc)
+    assert bare.metrics == {"acc": right[0]}
+    assert (bare.answer, bare.value) == (answers[0], right[0])
 
 
 def test_the_explanation_shows_what_decided() -> None:
@@ -105,3 +108,25 @@ def test_one_choice_is_right_and_the_margin_is_never_negative(values: list[float
     assert verdicts[best(values)].value == 1.0
     gap = margin(values)
     assert gap is None or gap >= 0
+
+
+def test_mmlu_adds_the_category_of_the_subject() -> None:
+    from dataclasses import replace
+
+    from wattrack.tasks import mmlu
+
+    asked = sample("A", "a", "b")
+    found = {
+        subject: mmlu.score(replace(asked, group=subject), response(-1, -2)).metrics
+        for subject in ("college_physics", "anatomy", "sociology", "prehistory", "basket_weaving", None)
+    }
+    assert found == {
+        "college_physics": {"acc": 1.0, "acc_stem": 1.0},
+        "anatomy": {"acc": 1.0, "acc_other": 1.0},
+        "sociology": {"acc": 1.0, "acc_social_sciences": 1.0},
+        "prehistory": {"acc": 1.0, "acc_humanities": 1.0},
+        "basket_weaving": {"acc": 1.0},
+        None: {"acc": 1.0},
+    }
+    failed = mmlu.score(replace(asked, group="anatomy"), response(error="too long"))
+    assert failed.metrics == {"acc": 0.0, "acc_other": 0.0}

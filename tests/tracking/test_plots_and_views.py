@@ -128,6 +128,14 @@ def test_views_say_when_energy_is_modelled() -> None:
     assert "modelled" not in json.dumps(_states(measured=True))
 
 
+def test_views_of_choices_show_no_token_times() -> None:
+    choices = views.Available(measured_energy=True, gpu_memory=True, generated=False)
+    packed = [json.loads(v)["state"].removeprefix("deflate;") for v in views.view_tags(choices).values()]
+    shown = "".join(zlib.decompress(base64.b64decode(state)).decode() for state in packed)
+    assert "throughput/questions_per_s" in shown and "latency/e2e_s_p50" in shown
+    assert "ttft" not in shown and "itl" not in shown and "output_tokens_per_s" not in shown
+
+
 def test_the_same_view_is_recognised_whenever_it_was_written() -> None:
     available = views.Available(measured_energy=True, gpu_memory=True)
     early, late = views.view_tags(available, 1), views.view_tags(available, 2)

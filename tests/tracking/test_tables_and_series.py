@@ -4,12 +4,13 @@ import math
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from tracking.examples import record, runs_frame
 from wattrack.schema import SystemSample
 from wattrack.tracking.series import MAX_POINTS, finite, rounded, running_points, system_points
-from wattrack.tracking.tables import VIEWER_ROWS, comparison_frame, cut, records_frame, viewer_frame
+from wattrack.tracking.tables import VIEWER_ROWS, comparison_frame, cut, records_frame, viewer_frame, write_records
 
 LONG = "ü" * 3000
 
@@ -49,6 +50,21 @@ def test_the_viewer_table() -> None:
     assert table["output"][0].endswith("… [cut, 3,000 chars]")
     assert len(table["output"][0].encode()) <= 2048
     assert table["error"][0] is None
+
+
+def test_the_tables_of_choices(tmp_path: Path) -> None:
+    records = [record(0, logprobs=(-1.5, -2.0), margin=0.5, merged_boundaries=0), record(1, error="too long")]
+    write_records(tmp_path / "choices.parquet", records)
+    write_records(tmp_path / "open.parquet", records[1:])
+    chosen, plain = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("choices", "open"))
+    assert list(chosen["logprobs"][0]) == [-1.5, -2.0]
+    assert (chosen["logprobs"][1], chosen["margin"][0], chosen["merged_boundaries"][0]) == (None, 0.5, 0)
+    assert list(chosen.dtypes) == list(plain.dtypes)
+    schemas = [pq.read_schema(tmp_path / f"{name}.parquet") for name in ("choices", "open")]
+    assert schemas[0].equals(schemas[1])
+    table = viewer_frame(records)
+    assert (table["margin"][0], table["margin"][1]) == (0.5, None)
+    assert "margin" not in viewer_frame(records[1:])
 
 
 def test_repeats_of_a_question_are_told_apart() -> None:

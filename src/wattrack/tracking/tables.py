@@ -26,8 +26,6 @@ _TRAILING = (
     "explanation",
 )
 _TEXTS = ("question", "output", "target", "answer", "error", "explanation")
-_CHOICES = ("margin", "logprobs")
-"""Columns of the short table where answers are choices."""
 _FLOATS = ("latency_s", "ttft_s", "score", "margin")
 _STRINGS = ("answer", "error", "group")
 
@@ -63,7 +61,8 @@ def viewer_frame(records: Sequence[Record]) -> pd.DataFrame:
     repeated = any(record.repeat > 0 for record in records)
     full = records_frame(records[:VIEWER_ROWS])
     metrics = [name for name in full.columns if name.startswith("metric/")]
-    choices = _CHOICES if full["logprobs"].notna().any() else ()
+    # The log-probabilities themselves are in the explanation.
+    choices = ["margin"] if full["margin"].notna().any() else []
     frame = full[[*_LEADING, *metrics, *choices, *_TRAILING]].rename(columns=lambda name: name.removeprefix("metric/"))
     if repeated:
         frame["id"] = [f"{i} #{r}" for i, r in zip(frame["id"], frame["repeat"], strict=True)]
