@@ -92,6 +92,17 @@ def test_missing_folder_and_missing_split(tmp_path: Path) -> None:
         find_local(tmp_path, "test")
 
 
+def test_a_split_may_have_a_usual_name_or_a_given_one(tmp_path: Path) -> None:
+    (tmp_path / "train_xs.jsonl").write_text("{}", "utf-8")
+    (tmp_path / "dev.jsonl.gz").write_bytes(gzip.compress(b"{}"))
+    assert find_local(tmp_path, "validation").name == "dev.jsonl.gz"
+    assert find_local(tmp_path, "train", "train_xs").name == "train_xs.jsonl"
+    with pytest.raises(DatasetError, match=r"none of train\.jsonl, .*train_m\.\* is there"):
+        find_local(tmp_path, "train", "train_m")
+    (tmp_path / "train.jsonl").write_text("{}", "utf-8")
+    assert find_local(tmp_path, "train", "train_xs").name == "train.jsonl", "a split's own name comes first"
+
+
 def test_unreachable_hub_is_one_actionable_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets.config
 
