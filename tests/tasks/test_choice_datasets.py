@@ -183,6 +183,20 @@ def test_a_question_is_never_among_its_own_shots(composed: Compose, tmp_path: Pa
         ask(composed, tmp_path, "arc_challenge")
 
 
+def test_bad_rows_are_no_shots_unless_the_rows_are_promised_as_they_are(
+    composed: Compose, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, test=[arc(1)], train=[arc(9, ""), *(arc(n) for n in range(10, 35))])
+    assert candidates(ask(composed, tmp_path, "arc_challenge"))[0].context.count("Answer:") == 26
+    assert "1 rows are no worked examples; the first: " in caplog.text
+    first = "dataset.protocols.base.shots_pick=first"
+    with pytest.raises(DatasetError, match=r"train\.jsonl:1: `answerKey` is empty"):
+        ask(composed, tmp_path, "arc_challenge", first)
+    write(tmp_path, train=[arc(9, "")])
+    with pytest.raises(DatasetError, match=r"train\.jsonl:1: `answerKey` is empty"):
+        ask(composed, tmp_path, "arc_challenge")
+
+
 def test_too_few_shots_of_a_subject_are_refused(composed: Compose, tmp_path: Path) -> None:
     write(tmp_path, test=[mmlu(1)], dev=[*(mmlu(n) for n in range(10, 14)), *(mmlu(n, "virology") for n in range(9))])
     with pytest.raises(DatasetError, match="5 worked examples are needed and dev of world_religions has 4 rows"):

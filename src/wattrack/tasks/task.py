@@ -110,15 +110,24 @@ class Task:
             rows=len(samples),
         )
 
-    def _read(self, origin: Source) -> tuple[list[Sample], str, str | None]:
-        """(all samples of a split in file order, what to call the source, resolved hub commit)."""
+    def _read(self, origin: Source, *, may_skip: bool = False) -> tuple[list[Sample], str, str | None]:
+        """(all samples of a split in file order, what to call the source, resolved hub commit).
+
+        With `may_skip` rows that are no samples are left out, as long as any is one.
+        """
         located, source, commit = origin.load()
-        samples = []
+        samples, problems = [], []
         for index, (where, row) in enumerate(located):
             try:
                 samples.append(self.to_sample(f"{origin.split}-{index:05d}", row))
             except DatasetError as e:
-                raise DatasetError(f"{where}: {e}") from e
+                problems.append(f"{where}: {e}")
+                if not may_skip:
+                    break
+        if problems and not (may_skip and samples):
+            raise DatasetError(problems[0])
+        if problems:
+            log.warning("%s: %d rows are no worked examples; the first: %s", source, len(problems), problems[0])
         return samples, source, commit
 
     def _with_shots(self, asked: Sequence[Sample], commit: str | None) -> Prompt | ChoicePrompt:
@@ -129,7 +138,8 @@ class Task:
         # Of the same commit, whatever was pushed since; the publisher's row count is the asked split's.
         revision = commit or self.source.revision
         origin = replace(self.source, split=prompt.draw.split, revision=revision, rows=None)
-        rows, _, _ = self._read(origin)
+        # One bad row in a large training split must not stop the job; `first` promises the rows as they are.
+        rows, _, _ = self._read(origin, may_skip=prompt.draw.pick != "first")
         return prompt.with_shots(rows, asked)
 
     def requests(self, samples: Sequence[Sample], seed: int, repeats: int) -> list[Request | ChoiceRequest]:
