@@ -36,10 +36,10 @@ def common(a: Sequence[int], b: Sequence[int]) -> int:
     return bisect_left(range(limit), True, key=lambda i: a[: i + 1] != b[: i + 1])
 
 
-def group(sequences: Sequence[tuple[int, ...]]) -> list[Group]:
+def group(sequences: Sequence[tuple[int, ...]], overhead: int = PASS_OVERHEAD_TOKENS) -> list[Group]:
     """Split into groups so that about as few tokens as possible are computed; every index is in exactly one group.
 
-    `sequences[i]` is the part of row i that may be shared (a row's last token must stay its own). In sorted order the
+    `overhead` is what one more group costs besides its prefix, in tokens. `sequences[i]` is the part of row i that may be shared (a row's last token must stay its own). In sorted order the
     common prefixes of neighbours form a tree; from the leaves up, rows leave their parent's group when a prefix of
     their own saves more tokens than it costs.
     """
@@ -56,15 +56,15 @@ def group(sequences: Sequence[tuple[int, ...]]) -> list[Group]:
             closed = stack.pop()
             if shared > stack[-1].shared:
                 stack.append(_Open(shared, []))
-            _settle(closed, stack[-1], groups)
+            _settle(closed, stack[-1], groups, overhead)
     if stack[0].rows:
         groups.append(Group(0, tuple(sorted(stack[0].rows))))
     return groups
 
 
-def _settle(closed: _Open, parent: _Open, groups: list[Group]) -> None:
+def _settle(closed: _Open, parent: _Open, groups: list[Group], overhead: int) -> None:
     saved = len(closed.rows) * (closed.shared - parent.shared)
-    if saved > closed.shared + PASS_OVERHEAD_TOKENS:
+    if saved > closed.shared + overhead:
         groups.append(Group(closed.shared, tuple(sorted(closed.rows))))
     else:
         parent.rows += closed.rows

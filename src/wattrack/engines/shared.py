@@ -12,12 +12,14 @@ from wattrack.engines.decoding import Plan, respond
 from wattrack.engines.loading import Loaded
 from wattrack.engines.naive import NaiveMode
 from wattrack.engines.packing import compute_prefix
-from wattrack.engines.prefixes import group
+from wattrack.engines.prefixes import PASS_OVERHEAD_TOKENS, group
 from wattrack.engines.rolling import Limits, RollingBatch
 from wattrack.schema import Response
 
 log = logging.getLogger(__name__)
 
+STEP_OVERHEAD_TOKENS = 16
+"""What a decoding step costs besides its rows, in prompt tokens: the weights are read for a few rows or for many."""
 _ANY_NUMBER = 2**30
 """Of questions in one pass: their tokens are what is limited."""
 
@@ -46,7 +48,9 @@ class SharedMode:
             same[row.ids if plan.generation.temperature <= 0 else (number,)].append(row)
         firsts = [equal[0] for equal in same.values()]
         others = {_key(equal[0]): equal[1:] for equal in same.values()}
-        for one in group([row.ids[:-1] for row in firsts]):
+        # Groups are generated one after the other: one more is worth it only if it saves more than its steps cost.
+        steps = STEP_OVERHEAD_TOKENS * plan.generation.max_new_tokens
+        for one in group([row.ids[:-1] for row in firsts], PASS_OVERHEAD_TOKENS + steps):
             some = sorted((firsts[i] for i in one.rows), key=lambda row: -len(row.ids))
             for row, response in self._rolling(some, one.prefix, plan):
                 yield response
