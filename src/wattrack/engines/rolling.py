@@ -176,7 +176,7 @@ class RollingBatch:
         scores = logits
         if self._sampler is not None:
             scores = self._sampler.noisy(logits.float(), [row.generator for row in rows])
-        chosen = scores.argmax(-1).tolist()
+        chosen = scores.max(-1).indices.tolist()  # the first of equals, as argmax, several times faster on CPUs
         now_s = time.perf_counter()
         for row, token in zip(rows, chosen, strict=True):
             row.ids.append(token)
