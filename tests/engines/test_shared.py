@@ -126,7 +126,7 @@ def test_log_probabilities_equal_plain_passes(
     pair = pairs[kind]
     requests = [ask_choices(head + tail, endings, str(i)) for i, tail in enumerate(tails)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wattrack.engines.limits._PASS_TOKENS", {"cpu": budget})
+        patch.setattr("wattrack.engines.limits.PASS_TOKENS", {"cpu": budget})
         patch.setattr("wattrack.engines.limits._LEAST_PASS_TOKENS", 1)
         shared = by_id(pair.shared.loglikelihood(requests))
     naive = by_id(pair.naive.loglikelihood(requests))

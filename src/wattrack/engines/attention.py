@@ -60,7 +60,7 @@ class Packed:
     places: Tensor
     """(rows, longest row): where in the sequence a row's token stands; any valid place where it has none."""
     unpad: Tensor
-    """(tokens,): where in the flattened `places` each token of the sequence stands."""
+    """(tokens,): where in the flattened `places` each token of the sequence stands; anywhere for one that fills up."""
     bias: Tensor | None
     """(rows, 1, longest, longest), 0 or -inf, fp32; None = causal."""
     record: Prefix | None = None
@@ -82,8 +82,6 @@ class Packed:
 
     def _rows(self, x: Tensor) -> Tensor:
         """(1, heads, tokens, dim) -> (rows, heads, longest, dim)."""
-        if self.places.shape[0] == 1:
-            return x
         return x[0].transpose(0, 1)[self.places].transpose(1, 2)
 
 

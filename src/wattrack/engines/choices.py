@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ class Option:
     """Where the continuation begins; at least 1."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ChoiceRow:
     """One choice question, tokenised."""
 
@@ -32,7 +33,7 @@ class ChoiceRow:
     merged: int
     prompt_text: str
 
-    @property
+    @cached_property
     def ids(self) -> tuple[int, ...]:
         """The longest option's."""
         return max((option.ids for option in self.options), key=len)
@@ -42,14 +43,14 @@ class ChoiceRow:
         root = self.root_length
         return root - prefix + sum(len(option.ids) - 1 - root for option in self.options)
 
-    @property
+    @cached_property
     def shareable(self) -> tuple[int, ...]:
         """The ids that a prefix may cover: common to all options, and before the first place whose logits count."""
         first = self.options[0].ids
         limit = min(option.start - 1 for option in self.options)
         return first[: min(limit, self.root_length)]
 
-    @property
+    @cached_property
     def root_length(self) -> int:
         """Tokens on which the inputs of all options agree (an option's last token is never an input)."""
         first = self.options[0].ids[:-1]

@@ -18,7 +18,7 @@ GIB = 2**30
 _TIGHT = 0.9
 _CPU_FACTOR = 3
 _CUDA_CONTEXT_BYTES = int(0.6 * GIB)
-_PASS_TOKENS = {"cpu": 1024, "cuda": 8192}
+PASS_TOKENS = {"cpu": 1024, "cuda": 8192}
 """Longest pass over prompts in mode shared, as in limits.py."""
 _FEW_ROWS = 4
 """Rows of preset memory_optimized."""
@@ -91,7 +91,7 @@ def need(shape: Shape, work: Work, device: str) -> Need:
     tokens = shared + work.rows * (work.prompt_tokens - shared + work.new_tokens)
     prompt = shared + work.rows * (work.prompt_tokens - shared)
     if work.packed:
-        prompt = min(prompt, _PASS_TOKENS[device])
+        prompt = min(prompt, PASS_TOKENS[device])
     return Need(
         weights=shape.weight_bytes,
         kv=factor * tokens * shape.kv_bytes_per_token,

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from wattrack.engines.fit import free_bytes, kv_bytes_per_token
+from wattrack.engines.fit import PASS_TOKENS, free_bytes, kv_bytes_per_token
 from wattrack.engines.rolling import Limits
 
 _SHARE = 0.5
@@ -12,8 +12,6 @@ _SHARE = 0.5
 _LOGITS_SHARE = 0.1
 _MOST_ROWS = {"cpu": 64, "cuda": 256}
 """More rows than this did not speed up decoding, or were not tried."""
-_PASS_TOKENS = {"cpu": 1024, "cuda": 8192}
-"""Prompt tokens that keep the processor busy; more only takes memory."""
 _LEAST_PASS_TOKENS = 256
 _UNKNOWN_MEMORY_ROWS = 8
 """Where the system does not say what is free, or a row's state is not made of keys and values."""
@@ -38,7 +36,7 @@ def limits(model: Any, asked_rows: int | None, tokens_per_row: int) -> Limits:
     else:
         fitting = int(_SHARE * free) // max(1, kv_bytes_per_token(config, size) * tokens_per_row)
         rows = max(1, min(_MOST_ROWS[kind], fitting))
-    tokens = _PASS_TOKENS[kind]
+    tokens = PASS_TOKENS[kind]
     if free is not None:
         # Logits of a pass in the model's dtype and in fp32.
         tokens = min(tokens, max(_LEAST_PASS_TOKENS, int(_LOGITS_SHARE * free / (config.vocab_size * (size + 4)))))

@@ -4,7 +4,6 @@ Sharing is by tokens, never by text: two prompts share exactly the ids on which 
 token is ever cut.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,16 +31,24 @@ class _Open:
 
 def common(a: Sequence[int], b: Sequence[int]) -> int:
     """Length of the longest common prefix."""
-    limit = min(len(a), len(b))
-    return bisect_left(range(limit), True, key=lambda i: a[: i + 1] != b[: i + 1])
+    low, high = 0, min(len(a), len(b))
+    if a[:high] == b[:high]:
+        return high
+    while high - low > 1:  # a[:low] agrees, a[:high] does not
+        middle = (low + high) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def group(sequences: Sequence[tuple[int, ...]], overhead: int = PASS_OVERHEAD_TOKENS) -> list[Group]:
     """Split into groups so that about as few tokens as possible are computed; every index is in exactly one group.
 
-    `overhead` is what one more group costs besides its prefix, in tokens. `sequences[i]` is the part of row i that may be shared (a row's last token must stay its own). In sorted order the
-    common prefixes of neighbours form a tree; from the leaves up, rows leave their parent's group when a prefix of
-    their own saves more tokens than it costs.
+    `sequences[i]` is the part of row i that may be shared (a row's last token must stay its own); `overhead` is what
+    one more group costs besides its prefix, in tokens. In sorted order the common prefixes of neighbours form a tree;
+    from the leaves up, rows leave their parent's group when a prefix of their own saves more tokens than it costs.
     """
     order = sorted(range(len(sequences)), key=lambda i: sequences[i])
     groups: list[Group] = []
