@@ -225,7 +225,10 @@ def test_the_running_energy_grows_with_samples_only(fake: Install, clock: Clock)
     assert monitor.joules_since(state) == pytest.approx(4.0)
 
 
-def test_refusals_say_why(fake: Install, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_refusals_say_why(
+    fake: Install, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_DEVICE_ORDER", raising=False)  # a job run in this process sets it
     with pytest.raises(MonitorError, match="NVML does not start"):
         fake(FakeGpu(), init_error=12)
     with pytest.raises(MonitorError, match="no GPU in scope"):
