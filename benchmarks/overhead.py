@@ -27,7 +27,7 @@ from wattrack.protocols import Engine
 from wattrack.schema import Request, Response
 from wattrack.tasks.task import Task
 
-QUESTIONS = 128
+QUESTIONS = 600
 
 
 def bare_s(engine: Engine, requests: list[Request]) -> float:

@@ -11,17 +11,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from wattrack.schema import Response
 
-_REDRAW_S = 0.5
+_REDRAW_S = 1.0
+_SCORED_PER_DRAW = 16
+"""Answers judged for the running score between two redraws; more would show in the measured time of small models."""
 _PLAIN_EVERY_S = 10.0
 
 
 class JobProgress:
-    """Redraws at most twice a second and only when a response arrives: no thread of its own while measuring."""
+    """Redraws at most once a second and only when a response arrives: no thread of its own while measuring."""
 
     def __init__(self, console: Console, name: str, total: int, score: Callable[[Response], float]) -> None:
         """`score` judges one response for the running figure; it must be cheap and pure. NaN = no figure."""
         self._console, self._name, self._total, self._score = console, name, total, score
-        self._done, self._correct, self._tokens, self._failed = 0, 0.0, 0, 0
+        self._done, self._tokens, self._failed = 0, 0, 0
+        self._scored, self._correct, self._since_draw = 0, 0.0, 0
         self._started_s = self._drawn_s = time.perf_counter()
         columns = (
             TextColumn("{task.description}", markup=False),
@@ -52,13 +55,17 @@ class JobProgress:
         self._done += 1
         self._tokens += response.output_tokens
         self._failed += response.error is not None
-        self._correct += self._score(response)
+        if self._since_draw < _SCORED_PER_DRAW:
+            self._since_draw += 1
+            self._scored += 1
+            self._correct += self._score(response)
         interval_s = _REDRAW_S if self._bar else _PLAIN_EVERY_S
         if time.perf_counter() - self._drawn_s >= interval_s:
             self._draw()
 
     def _draw(self) -> None:
         now = time.perf_counter()
+        self._since_draw = 0
         self._drawn_s, elapsed_s = now, max(now - self._started_s, 1e-9)
         # Choices generate nothing: their speed is in questions.
         figures = (

@@ -19,7 +19,7 @@ _TIGHT = 0.9
 _CPU_FACTOR = 3
 _CUDA_CONTEXT_BYTES = int(0.6 * GIB)
 PASS_TOKENS = {"cpu": 1024, "cuda": 8192}
-"""Longest pass over prompts in mode shared, as in limits.py."""
+"""Prompt tokens in one pass of mode shared: enough to keep the processor busy, more only takes memory."""
 _FEW_ROWS = 4
 """Rows of preset memory_optimized."""
 _LEAST_CONTEXT = 64
