@@ -124,7 +124,7 @@ def test_log_probabilities_equal_plain_passes(
     pairs: dict[str, Pair], kind: str, head: str, tails: list[str], endings: list[str], budget: int
 ) -> None:
     pair = pairs[kind]
-    requests = [ask_choices(head + tail, endings, str(i)) for i, tail in enumerate(tails)]
+    requests = [ask_choices(head + tail, endings, str(i)) for i, tail in enumerate([*tails, " "])]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("wattrack.engines.limits.PASS_TOKENS", {"cpu": budget})
         patch.setattr("wattrack.engines.limits._LEAST_PASS_TOKENS", 1)
@@ -132,6 +132,9 @@ def test_log_probabilities_equal_plain_passes(
     naive = by_id(pair.naive.loglikelihood(requests))
     for request in requests:
         one, other = shared[request.sample_id], naive[request.sample_id]
+        if one.error is not None:  # a context of one blank may merge away as a whole
+            assert one.error == other.error and "no token before its continuation" in one.error
+            continue
         expected = plain_logprobs(pair.naive, request)
         assert one.logprobs == pytest.approx(expected, abs=1e-4)
         assert other.logprobs == pytest.approx(expected, abs=1e-4)
