@@ -64,3 +64,12 @@ def test_choices_are_counted_in_questions() -> None:
     with JobProgress(console, "m", 1, lambda r: 1.0) as line:
         line(replace(response(), output_tokens=0, logprobs=(-1.0, -2.0)))
     assert "questions/s" in shown(console) and "tok/s" not in shown(console)
+
+
+def test_the_score_is_of_the_answers_judged() -> None:
+    """Of many answers between two redraws only some are judged: the share is of those, and says how many."""
+    console = Console(file=io.StringIO(), width=200)
+    with JobProgress(console, "m", 100, lambda r: 1.0) as line:
+        for _ in range(100):
+            line(response())
+    assert "100/100" in shown(console) and "score 100.0% of 16" in shown(console)

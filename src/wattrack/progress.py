@@ -71,8 +71,9 @@ class JobProgress:
         figures = (
             f"{self._tokens / elapsed_s:,.0f} tok/s" if self._tokens else f"{self._done / elapsed_s:.3g} questions/s"
         )
-        if self._done and not math.isnan(self._correct):
-            figures += f"  score {self._correct / self._done:.1%}"
+        if self._scored and not math.isnan(self._correct):
+            of = "" if self._scored == self._done else f" of {self._scored}"
+            figures += f"  score {self._correct / self._scored:.1%}{of}"
         if self._failed:
             figures += f"  {self._failed} failed"
         if self._bar is not None and self._task is not None:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TREE_REFRESH_S = 1.0
+TREE_REFRESH_S = 2.0
 """Listing descendants reads every process of the machine, so it is done less often than reading them."""
-LISTING_SHARE = 0.002
+LISTING_SHARE = 0.0005
 """Most of the wall time that listing may take; on a machine with thousands of processes it is done less often."""
 _GIB = 2**30
 
