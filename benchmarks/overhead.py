@@ -8,6 +8,7 @@ the pairs has a 95 % interval by order statistics. Target: at most 2 % slower.
     python benchmarks/overhead.py [PAIRS] [MODEL]
 """
 
+import gc
 import io
 import math
 import statistics
@@ -27,7 +28,8 @@ from wattrack.protocols import Engine
 from wattrack.schema import Request, Response
 from wattrack.tasks.task import Task
 
-QUESTIONS = 600
+QUESTIONS = 256
+"""Long enough for a second of generation; many short pairs cancel the machine's drifts better than few long ones."""
 
 
 def bare_s(engine: Engine, requests: list[Request]) -> float:
@@ -79,6 +81,7 @@ def main(pairs: int, model: str) -> None:
     requests = task.requests(samples, 0, 1)
     engine.load()
     bare_s(engine, requests)
+    gc.freeze()  # as a job does: nothing walks over the imported modules while it measures
     ratios = []
     for pair in range(pairs):
         # Who goes first alternates, so that a steady drift does not favour one side.
@@ -87,7 +90,11 @@ def main(pairs: int, model: str) -> None:
         else:
             m, b = measured_s(engine, requests, cfg, task), bare_s(engine, requests)
         ratios.append(m / b)
-        print(f"pair {pair}: bare {b:.3f} s, measured {m:.3f} s, ratio {m / b:.4f}")
+        if pair % 10 == 9:
+            print(
+                f"{pair + 1} pairs: median {statistics.median(ratios):.4f}, last bare {b:.3f} s, measured {m:.3f} s",
+                flush=True,
+            )
     low, high = median_interval(ratios)
     print(f"{model}, {QUESTIONS} questions, {pairs} pairs: measured / bare")
     print(f"median {statistics.median(ratios):.4f}, its 95 % interval {low:.4f} to {high:.4f}")

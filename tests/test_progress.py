@@ -1,6 +1,7 @@
 """The live line: what it says, and that it says it rarely."""
 
 import io
+import time
 from dataclasses import replace
 
 import pytest
@@ -38,6 +39,7 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
 
 def test_plain_lines_come_at_their_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.0)
+    monkeypatch.setattr(progress, "_DRAWING_SHARE", float("inf"))
     console = Console(file=io.StringIO(), width=200)
     with JobProgress(console, "m", 2, lambda r: 0.5) as line:
         line(response())
@@ -73,3 +75,18 @@ def test_the_score_is_of_the_answers_judged() -> None:
         for _ in range(100):
             line(response())
     assert "100/100" in shown(console) and "score 100.0% of 16" in shown(console)
+
+
+class SlowConsole(Console):
+    def print(self, *args: object, **options: object) -> None:
+        time.sleep(0.01)
+        super().print(*args, **options)  # type: ignore[arg-type]
+
+
+def test_a_slow_terminal_is_written_to_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "_PLAIN_EVERY_S", 0.0)
+    console = SlowConsole(file=io.StringIO(), width=200)
+    with JobProgress(console, "m", 50, lambda r: 1.0) as line:
+        for _ in range(50):
+            line(response())
+    assert len(shown(console).splitlines()) == 2  # the first, and the one at the end

@@ -6,10 +6,13 @@ for the end of a line, and lone surrogates survive.
 
 import json
 import logging
+import math
 import types
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Self
+
+import orjson
 
 from wattrack.errors import DatasetError
 from wattrack.schema import Response
@@ -33,12 +36,20 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "merged_boundaries": (int,),
 }
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
-"""Built once: it is used inside the measured window."""
 _REQUIRED = frozenset(field.name for field in fields(Response) if field.default is MISSING)
 
 
 def response_to_json(response: Response) -> str:
-    """One line of the journal, without its newline."""
+    """One line of the journal, without its newline.
+
+    It is called inside the measured window, where orjson takes a sixth of the time; what orjson leaves unescaped,
+    refuses (lone surrogates) or writes as null (infinities) is left to the standard library.
+    """
+    try:
+        if all(map(math.isfinite, response.logprobs)):
+            return orjson.dumps(response).decode("ascii")
+    except (TypeError, UnicodeDecodeError):
+        pass
     return _ENCODER.encode({name: getattr(response, name) for name in _TYPES})
 
 

@@ -12,20 +12,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from wattrack.schema import Response
 
 _REDRAW_S = 1.0
+_DRAWING_SHARE = 0.001
+"""Most of the measured time that drawing may take; on slow terminals it is done less often."""
 _SCORED_PER_DRAW = 16
 """Answers judged for the running score between two redraws; more would show in the measured time of small models."""
 _PLAIN_EVERY_S = 10.0
 
 
 class JobProgress:
-    """Redraws at most once a second and only when a response arrives: no thread of its own while measuring."""
+    """Redraws about once a second and only when a response arrives: no thread of its own while measuring."""
 
     def __init__(self, console: Console, name: str, total: int, score: Callable[[Response], float]) -> None:
         """`score` judges one response for the running figure; it must be cheap and pure. NaN = no figure."""
         self._console, self._name, self._total, self._score = console, name, total, score
         self._done, self._tokens, self._failed = 0, 0, 0
         self._scored, self._correct, self._since_draw = 0, 0.0, 0
-        self._started_s = self._drawn_s = time.perf_counter()
+        self._interval_s = _REDRAW_S if console.is_terminal else _PLAIN_EVERY_S
+        self._started_s = time.perf_counter()
+        self._draw_at_s = self._started_s + self._interval_s
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -38,7 +42,7 @@ class JobProgress:
 
     def __enter__(self) -> Self:
         self._started_s = time.perf_counter()
-        self._drawn_s = self._started_s
+        self._draw_at_s = self._started_s + self._interval_s
         if self._bar:
             self._bar.start()
         return self
@@ -59,14 +63,17 @@ class JobProgress:
             self._since_draw += 1
             self._scored += 1
             self._correct += self._score(response)
-        interval_s = _REDRAW_S if self._bar else _PLAIN_EVERY_S
-        if time.perf_counter() - self._drawn_s >= interval_s:
+        if time.perf_counter() >= self._draw_at_s:
             self._draw()
 
     def _draw(self) -> None:
-        now = time.perf_counter()
+        now_s = time.perf_counter()
+        self._print(max(now_s - self._started_s, 1e-9))
+        took_s = time.perf_counter() - now_s
+        self._draw_at_s = now_s + max(self._interval_s, took_s / _DRAWING_SHARE)
         self._since_draw = 0
-        self._drawn_s, elapsed_s = now, max(now - self._started_s, 1e-9)
+
+    def _print(self, elapsed_s: float) -> None:
         # Choices generate nothing: their speed is in questions.
         figures = (
             f"{self._tokens / elapsed_s:,.0f} tok/s" if self._tokens else f"{self._done / elapsed_s:.3g} questions/s"

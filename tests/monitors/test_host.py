@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from wattrack.errors import MonitorError
+from wattrack.monitors import host
 from wattrack.monitors.host import HostMonitor
 
 CHILD_BYTES = 96 * 2**20
@@ -32,6 +33,7 @@ def test_the_peak_covers_children_that_come_and_go(monitor: HostMonitor) -> None
         assert child.stdout is not None and child.stdout.readline() == "ready\n"
         monitor._list_at_s = float("-inf")
         monitor.sample()
+        time.sleep(host.READ_EVERY_S)
         child.communicate("\n")
     values = monitor.sample()
     energy, peaks = monitor.end(state)
@@ -44,7 +46,8 @@ def test_the_peak_covers_children_that_come_and_go(monitor: HostMonitor) -> None
 def test_shares_need_two_readings(monitor: HostMonitor) -> None:
     first = monitor.sample()
     assert not [name for name in first if "cpu" in name]
-    deadline_s = time.perf_counter() + 0.15
+    assert monitor.sample() == {}  # it was read a moment ago
+    deadline_s = time.perf_counter() + host.READ_EVERY_S
     while time.perf_counter() < deadline_s:
         pass
     second = monitor.sample()

@@ -3,7 +3,8 @@
 Covers: processor and memory use of the whole machine; resident memory and CPU time of this process and
 its descendants.
 Does not cover: swapped or shared pages (a page shared by two processes of the tree counts twice), energy.
-Resolution: the sampler's rate; descendants are looked up at the edges and about every `TREE_REFRESH_S` between them.
+Resolution: `READ_EVERY_S`, or the sampler's period where that is longer; descendants are looked up at the edges and
+about every `TREE_REFRESH_S` between them.
 This process's own peak is exact (the kernel's high-water mark) on Linux, and elsewhere when it is a new record.
 """
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+READ_EVERY_S = 0.5
+"""Unlike power, these values need no fast sampling: nothing is integrated, and this process's peak is the kernel's.
+Reading them interrupts the computation on a machine whose cores are all busy."""
 TREE_REFRESH_S = 2.0
 """Listing descendants reads every process of the machine, so it is done less often than reading them."""
 LISTING_SHARE = 0.0005
@@ -38,7 +42,7 @@ class HostMonitor:
     def __init__(self) -> None:
         self._self: psutil.Process | None = None
         self._children: list[psutil.Process] = []
-        self._list_at_s = float("-inf")
+        self._list_at_s = self._read_at_s = float("-inf")
         self._cpu: tuple[float, float] | None = None
         self._primed = False
         self._peak_bytes = 0
@@ -54,6 +58,7 @@ class HostMonitor:
     def begin(self) -> object:
         """Start a new memory peak. The state is the kernel's high-water mark so far."""
         self._peak_bytes = 0
+        self._read_at_s = float("-inf")  # every window has a reading of its own
         _reset_high_water()
         self._tree(fresh=True)
         return _high_water_bytes()
@@ -67,9 +72,16 @@ class HostMonitor:
         return {}, ({"memory/rss_peak_gib": self._peak_bytes / _GIB} if self._peak_bytes else {})
 
     def sample(self) -> Mapping[str, float]:
-        """Machine and process-tree use. CPU shares need two readings, so the first sample has none."""
+        """Machine and process-tree use, or nothing when it was read a moment ago.
+
+        CPU shares need two readings, so the first sample has none.
+        """
         import psutil
 
+        if time.perf_counter() < self._read_at_s:
+            return {}
+        # A little early counts: the sampler's deadlines jitter.
+        self._read_at_s = time.perf_counter() + 0.9 * READ_EVERY_S
         memory = psutil.virtual_memory()
         values = {
             "system/system_memory_usage_megabytes": memory.used / 1e6,
