@@ -9,6 +9,7 @@ from jinja2.exceptions import TemplateError
 from wattrack.engines.batching import Row, failed, one_line
 from wattrack.engines.choices import ChoiceRow, Option
 from wattrack.engines.prefixes import common
+from wattrack.engines.tails import encode
 from wattrack.errors import EngineError
 from wattrack.schema import ChoiceRequest, Message, Request, Response
 
@@ -55,11 +56,7 @@ class Renderer:
 
     def choices(self, requests: Sequence[ChoiceRequest]) -> tuple[list[ChoiceRow], list[Response]]:
         """Tokenise contexts and whole texts; requests that cannot be asked come back as failed responses."""
-        texts = {c.context for r in requests for c in r.candidates}
-        texts |= {c.context + c.continuation for r in requests for c in r.candidates}
-        ordered = sorted(texts)
-        encoded = self._tokenizer(ordered, add_special_tokens=True, verbose=False)["input_ids"] if ordered else []
-        ids = {text: tuple(found) for text, found in zip(ordered, encoded, strict=True)}
+        ids = encode(self._tokenizer, ((c.context, c.continuation) for r in requests for c in r.candidates))
         rows: list[ChoiceRow] = []
         refused: list[Response] = []
         for request in requests:
