@@ -3,16 +3,18 @@
 import json
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engines.tiny_models import ask
+from engines.tiny_models import ask, ask_choices
 from wattrack.engines.replay import ReplayEngine
 from wattrack.errors import DatasetError, EngineError
 from wattrack.journal import Journal, read_journal, response_from_json, response_to_json
+from wattrack.protocols import LoglikelihoodEngine
 from wattrack.schema import Response
 
 wild_text = st.text(st.characters() | st.sampled_from('\n\r\x0b\x0c\x1c\x1e\x85\u2028\u2029\ud800"\\\x00')) | st.just(
@@ -133,3 +135,18 @@ def test_replay_answers_by_question_and_repeat(tmp_path: Path) -> None:
     engine.synchronize()
     engine.close()
     engine.close()
+
+
+def test_replay_answers_choices_that_were_recorded_with_log_probabilities(tmp_path: Path) -> None:
+    path = tmp_path / "responses.jsonl"
+    with Journal(path) as journal:
+        journal.append(replace(answered("a", 0, "x"), logprobs=(-1.0, -math.inf)))
+        journal.append(answered("text", 0, "no choices"))
+    engine = ReplayEngine(str(path))
+    engine.load()
+    assert isinstance(engine, LoglikelihoodEngine)
+    asked = [ask_choices("?", ["x", "y"], sample_id) for sample_id in ("a", "text", "gone")]
+    known, without, unknown = engine.loglikelihood(asked)
+    assert known.logprobs == (-1.0, -math.inf) and known.error is None
+    assert "0 log-probabilities for 2 candidates for text" in str(without.error)
+    assert "no recorded response for gone" in str(unknown.error)

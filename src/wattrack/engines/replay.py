@@ -57,12 +57,32 @@ class ReplayEngine:
         Raises:
             EngineError: called before `load`.
         """
+        return self._recorded(requests)
+
+    def loglikelihood(self, requests: Sequence[ChoiceRequest]) -> Iterator[Response]:
+        """As `generate`, for choice questions.
+
+        Raises:
+            EngineError: called before `load`.
+        """
+        return self._recorded(requests)
+
+    def _recorded(self, requests: Sequence[Request] | Sequence[ChoiceRequest]) -> Iterator[Response]:
         if self._responses is None:
             raise EngineError("the replay engine is not loaded: call load() first")
         for request in requests:
             known = self._responses.get((request.sample_id, request.repeat))
-            reason = f"no recorded response for {request.sample_id}, repeat {request.repeat}, in {self._path}"
-            yield known if known is not None else failed(request, reason)
+            where = f"for {request.sample_id}, repeat {request.repeat}, in {self._path}"
+            if known is None:
+                yield failed(request, f"no recorded response {where}")
+            elif isinstance(request, ChoiceRequest) and known.error is None:
+                if len(known.logprobs) == len(request.candidates):
+                    yield known
+                else:
+                    found = f"{len(known.logprobs)} log-probabilities for {len(request.candidates)} candidates"
+                    yield failed(request, f"{found} {where}")
+            else:
+                yield known
 
     def synchronize(self) -> None:
         """Nothing runs on a device."""

@@ -7,7 +7,7 @@ the text without its continuation; where it does not hold, or the tokenizer make
 for Llama 2) or adds tokens at the end, the whole text is tokenised as usual.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _ends_with_special(tokenizer: "PreTrainedTokenizerBase") -> bool:
     return special[-len(plain) :] != plain
 
 
-def _encode(tokenizer: "PreTrainedTokenizerBase", texts: Iterable[str], *, special: bool) -> Mapping[str, Ids]:
+def _encode(tokenizer: "PreTrainedTokenizerBase", texts: Iterable[str], *, special: bool) -> dict[str, Ids]:
     ordered = sorted(texts)
     if not ordered:
         return {}
