@@ -21,6 +21,7 @@ def runs(root: Path, experiment: str = "arithmetic") -> list[Run]:
     return list(client.search_runs([found.experiment_id], "tags.`wattrack.kind` = 'job'"))
 
 
+@pytest.mark.slow
 def test_the_missions_sweep_without_a_hub(src_run: Command, outputs: Path) -> None:
     done = src_run("-m", "model=qwen1_5b,qwen7b", "dataset=gsm8k")
     assert done.returncode == 1
@@ -49,13 +50,28 @@ def test_help_lists_the_groups(src_run: Command) -> None:
 def test_signals_end_the_run_killed_with_answers_on_disk(
     outputs: Path, environment: dict[str, str], sent: signal.Signals, code: int
 ) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "src.run", "-m", "model=demo_l,demo_xs", "preset.batch_size=1"],
-        cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    _wait_for_answers(outputs, process)
-    process.send_signal(sent)
-    out, err = process.communicate(timeout=60)
+    # A background job of a shell ignores SIGINT, and so would every process that it starts.
+    heeding = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [
+        sys.executable,
+        "-c",
+        heeding,
+        sys.executable,
+        "-m",
+        "src.run",
+        "-m",
+        "model=demo_l,demo_xs",
+        "preset.batch_size=1",
+    ]
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            _wait_for_answers(outputs, process)
+            process.send_signal(sent)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == code, err
     assert "Interrupted" in err
     assert [r.info.status for r in runs(outputs)] == ["KILLED"]  # and the second job never started
