@@ -1,43 +1,74 @@
-"""What the sampler costs: the same generation inside an open meter that reads 10 times a second, and without it.
+"""What the sampler costs: the same generation while it reads 10 times a second, and without it.
 
-Both alternate. Unlike overhead.py nothing else differs: no journal, no live line, no codecarbon; the meter has every
-monitor that the hardware choice gives. Printed as throughput with sampler / throughput without (1 = free), the median
-over the pairs with its 95 % interval and the spread of all pairs, and the CPU time of the sampler's thread as a share
-of one core.
+Unlike overhead.py nothing else differs: no journal, no live line, no codecarbon; every monitor that the hardware choice
+gives stays open on both sides. A lap is two bare sides and one with the sampler, in rotating order; sides are short,
+because a shared machine drifts. Printed: throughput with the sampler / without (geometric mean of the lap's bare sides;
+1 = free), the same for the two bare sides (what this machine makes of no difference at all), each as the median over
+the laps with its 95 % interval, and the CPU time of the sampler's thread as a share of one core.
 Target: at most 1 % of throughput.
 
-    python benchmarks/monitor_overhead.py [PAIRS] [MODEL] [HARDWARE]
+    python benchmarks/monitor_overhead.py [LAPS] [MODEL] [HARDWARE]
 """
 
+import math
 import sys
+import threading
 
-from overhead import QUESTIONS, bare_s, compare, prepare, show
+from overhead import bare_s, prepare, show
 
 from wattrack import wiring
+from wattrack.errors import MonitorError
+from wattrack.monitors.sampler import Sampler
+from wattrack.protocols import Monitor
 
-SAMPLE_HZ = 10
+SAMPLE_HZ = 10.0
+QUESTIONS = 64
 
 
-def main(pairs: int, model: str, hardware: str) -> None:
+def opened(monitors: list[Monitor]) -> list[Monitor]:
+    """Those that this machine has, inside an open window."""
+    found = []
+    for monitor in monitors:
+        try:
+            monitor.open()
+        except MonitorError:
+            continue
+        monitor.begin()
+        found.append(monitor)
+    return found
+
+
+def main(laps: int, model: str, hardware: str) -> None:
     """Measure and print one table."""
-    cfg, _, engine, requests = prepare(model, f"hardware={hardware}", f"hardware.sample_hz={SAMPLE_HZ}")
-    sampler_s, wall_s, monitors = 0.0, 0.0, ""
+    cfg, _, engine, requests = prepare(model, f"hardware={hardware}")
+    requests = requests[:QUESTIONS]
+    monitors = opened(wiring.build_monitors(cfg))
+    cpu_s, wall_s = 0.0, 0.0
 
     def sampled_s() -> float:
-        nonlocal sampler_s, wall_s, monitors
-        with wiring.build_meter(cfg) as meter:
-            seconds = bare_s(engine, requests)
-            sampler_s, wall_s = sampler_s + meter.overhead_s, wall_s + seconds
-            absent = meter.readings().unavailable
-        monitors = ", ".join(f"{name} absent" for name in absent) or "all monitors present"
+        nonlocal cpu_s, wall_s
+        sampler = Sampler(monitors, SAMPLE_HZ, threading.Lock())
+        sampler.start()
+        seconds = bare_s(engine, requests)
+        sampler.stop()
+        cpu_s, wall_s = cpu_s + sampler.overhead_s, wall_s + seconds
         return seconds
 
-    ratios = compare(lambda: bare_s(engine, requests), sampled_s, pairs)
-    title = f"{model}, {QUESTIONS} questions, {pairs} pairs, {hardware}, {SAMPLE_HZ} Hz ({monitors})"
-    show(f"{title}: throughput with the sampler / without", [1 / ratio for ratio in ratios])
-    print(f"the sampler's thread used {sampler_s / wall_s:.3%} of one core")
+    sampled, equal = [], []
+    for lap in range(laps):
+        seconds = [0.0, 0.0, 0.0]
+        for turn in range(3):
+            side = (lap + turn) % 3
+            seconds[side] = sampled_s() if side == 2 else bare_s(engine, requests)
+        sampled.append(math.sqrt(seconds[0] * seconds[1]) / seconds[2])
+        equal.append(seconds[0] / seconds[1])
+    names = " ".join(monitor.name for monitor in monitors)
+    print(f"{model}, {len(requests)} questions, {laps} laps, monitors: {names}, {SAMPLE_HZ:g} Hz")
+    show("throughput with the sampler / without", sampled)
+    show("throughput of the one bare side / the other", equal)
+    print(f"the sampler's thread used {cpu_s / wall_s:.3%} of one core")
 
 
 if __name__ == "__main__":
     arguments = dict(enumerate(sys.argv))
-    main(int(arguments.get(1, 20)), arguments.get(2, "demo_m"), arguments.get(3, "cpu"))
+    main(int(arguments.get(1, 100)), arguments.get(2, "demo_m"), arguments.get(3, "cpu"))

@@ -237,11 +237,16 @@ def model_location(model_id: str) -> str:
 
 
 def build_meter(cfg: DictConfig) -> Meter:
-    """Every sensor that this machine may have; which of them answer is found when the meter opens."""
+    """A meter over every sensor that this machine may have."""
+    return Meter(build_monitors(cfg), sample_hz=cfg.hardware.sample_hz)
+
+
+def build_monitors(cfg: DictConfig) -> list[Monitor]:
+    """Every sensor that this machine may have; which of them answer is found when they open."""
     monitors: list[Monitor] = [HostMonitor(), RaplMonitor()]
     if cfg.hardware.device != "cpu":
         monitors.append(NvmlMonitor(gpu_in_scope()))
-    return Meter(monitors, sample_hz=cfg.hardware.sample_hz)
+    return monitors
 
 
 def gpu_in_scope() -> str:
