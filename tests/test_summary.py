@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wattrack.footprint import Prices, without_gpu
+from wattrack.intervals import wilson
 from wattrack.latency import latency
 from wattrack.metrics import METRICS, unknown_metrics
 from wattrack.schema import CarbonReading, Energy, Readings, Record, Response, SystemSample, Window
@@ -281,6 +282,13 @@ def test_score_is_inside_its_interval(scores: list[float]) -> None:
     assert low is not None and score is not None and high is not None
     assert 0 <= low <= score <= high <= 1
     assert score == pytest.approx(math.fsum(scores) / len(scores))
+
+
+def test_turns_of_one_conversation_are_one_case_in_the_interval() -> None:
+    turns = [record(i, id=f"{i}-turn{turn}", score=score) for i in range(20) for turn, score in ((1, 1.0), (2, 0.5))]
+    found = quality(turns)
+    assert found["quality/score"] == 0.75
+    assert (found["quality/score_ci_low"], found["quality/score_ci_high"]) == wilson(0.75, 20)
 
 
 def test_metric_names_carry_their_units() -> None:

@@ -13,6 +13,7 @@ from wattrack.latency import latency
 from wattrack.metrics import LOADS, METRICS, PASS_AT, POOLED
 from wattrack.schema import Readings, Record, Response, SystemSample, Window
 from wattrack.scorers import reasoning
+from wattrack.turn_prompts import conversation
 
 Metrics = dict[str, float | None]
 
@@ -73,7 +74,8 @@ def quality(records: Sequence[Record]) -> Metrics:
         by_question[record.id].append(record.score)
     # Repeats of one question are not independent: average inside a question first, n of the interval = questions.
     score = mean([math.fsum(scores) / len(scores) for scores in by_question.values()])
-    low, high = wilson(score, len(by_question)) if score is not None else (None, None)
+    # Neither are the turns of one conversation: the interval counts conversations.
+    low, high = wilson(score, len({conversation(id_) for id_ in by_question})) if score is not None else (None, None)
     names = sorted({name for record in records for name in record.metrics})
     answered = [r for r in records if r.error is None]
     return {

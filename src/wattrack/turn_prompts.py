@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
@@ -68,3 +69,8 @@ class TurnsPrompt:
 def turn_id(conversation: str, number: int) -> str:
     """The id of a turn, counted from 1."""
     return f"{conversation}-turn{number}"
+
+
+def conversation(sample_id: str) -> str:
+    """The id of the conversation that a turn belongs to; of anything else the id itself."""
+    return re.sub(r"-turn\d+$", "", sample_id)
