@@ -152,7 +152,9 @@ METRICS: dict[str, Metric] = {
         )
     },
     "quality/bfcl_simple": Metric("1", "higher", "mean of BFCL's simple categories: Python, Java and JavaScript"),
-    "quality/bfcl_non_live": Metric("1", "higher", "mean of bfcl_simple and BFCL's three other non-live call categories"),
+    "quality/bfcl_non_live": Metric(
+        "1", "higher", "mean of bfcl_simple and BFCL's three other non-live call categories"
+    ),
     "quality/bfcl_non_live_python": Metric("1", "higher", "the same with simple_python in the place of bfcl_simple"),
     "quality/bfcl_live": Metric("1", "higher", "mean over the questions of BFCL's four live call categories"),
     "quality/bfcl_irrelevance_both": Metric("1", "higher", "mean of BFCL's two irrelevance categories"),

@@ -6,7 +6,7 @@ and what fits none stays a text. Their quirks are kept, because they are in ever
 - the texts in `new String[]{"a", "b"}` keep their quotes, so that only `new String[]{a, b}` is the list a, b;
 - lists are split at every comma and end at the first closing bracket, and a long needs its L, a float its f.
 
-Deviations: a collection of more than 2,000 characters is not read (the longest accepted answer has about 100), and a
+Deviations: a collection of more than 1,000 characters is not read (the longest accepted answer has about 100), and a
 number beyond Python's limit of digits, where the upstream program stops, is wrong.
 """
 
@@ -34,7 +34,7 @@ TYPES: Mapping[str, type] = {
 LISTS = ("Array", "ArrayList")
 """Types whose description must name the type of the elements."""
 
-_LONGEST = 2_000
+_LONGEST = 1_000
 
 _WHOLE = re.compile(r"-?\d+$")
 _SCALARS: Mapping[str, tuple[re.Pattern[str], Callable[[str], object]]] = {

@@ -6,7 +6,7 @@ patterns, and what fits none stays a text. Their quirks are kept, because they a
 split at every comma, an object ends at its first brace, and what follows either is ignored; in an object quotes are
 taken off before a value is read, so that '5' is the number; a text may stand with or without quotes.
 
-Deviations: an array or object of more than 2,000 characters is not read (the longest accepted answer has about 150),
+Deviations: an array or object of more than 1,000 characters is not read (the longest accepted answer has about 150),
 and a number beyond Python's limit of digits, where the upstream program stops, is wrong.
 """
 
@@ -30,7 +30,7 @@ TYPES: Mapping[str, type] = {
 LISTS = ("array",)
 """Types whose description must name the type of the elements."""
 
-_LONGEST = 2_000
+_LONGEST = 1_000
 
 _SCALARS: Mapping[str, tuple[re.Pattern[str], Callable[[str], object]]] = {
     "integer": (re.compile(r"-?\d+$"), int),

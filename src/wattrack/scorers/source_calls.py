@@ -26,7 +26,8 @@ _TOKEN = re.compile(
     r"""|(?P<sign>->|=>|::|\.\.\.|\+\+|--|[=!]==?|>>>|<<|>>|<=|>=|&&|\|\||\?\?|[-+*/%&|^!~<>=?:.,;()\[\]{}])""",
     re.DOTALL,
 )
-_REGEX = re.compile(r"/(?:[^/\\\n\[*]|\\.|\[(?:[^\]\\\n]|\\.)*\])(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])*/[a-z]*")
+_CLASS = r"\[(?:[^\]\\\n]|\\.){0,100}\]"
+_REGEX = re.compile(rf"/(?:[^/\\\n\[*]|\\.|{_CLASS})(?:[^/\\\n\[]|\\.|{_CLASS}){{0,200}}/[a-z]*")
 """JavaScript's pattern between slashes, where an operand is due: `/usr/local/bin` is one, divided by `bin`."""
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _PREFIXES = {"+", "-", "!", "~", "++", "--", "...", "typeof", "await", "async", "function", "void", "return", "delete"}
@@ -171,13 +172,15 @@ def _check(tokens: Sequence[_Token], language: Language) -> None:
     Raises:
         _Unreadable: they do not, as in a text without its quotes.
     """
-    pairs, at, wanted, colons = _pairs(tokens), 0, True, 0
+    pairs, at, wanted, colons, objects = _pairs(tokens), 0, True, 0, 0
     while at < len(tokens):
         token, before = tokens[at], tokens[at - 1].text if at else ""
         if token.kind == "sign" and token.text == "{" and before in (")", "->", "=>"):
             fits, after, at = True, False, pairs[at]
         elif token.kind == "sign":
-            colons += _colons(tokens, at, pairs, language)
+            objects += (token.text == "{") - (token.text == "}")
+            if language == "java" or objects == 0:
+                colons += (token.text == "?") - (token.text == ":")
             fits, after = _sign(token.text, before, wanted, language)
         elif token.text in _BETWEEN:
             fits, after = not wanted, True
@@ -200,14 +203,6 @@ def _operand(token: _Token, before: str, wanted: bool, language: Language) -> bo
         quoted = token.text.startswith("`") or (token.text.startswith("'") and "\n" in token.text)
         return (wanted or before == ")") and not quoted
     return wanted
-
-
-def _colons(tokens: Sequence[_Token], at: int, pairs: dict[int, int], language: Language) -> int:
-    """How many colons a sign allows (one: -1): a question one, an object of JavaScript as many as are in it."""
-    sign = tokens[at].text
-    if sign == "{" and language == "javascript":
-        return sum(token.text == ":" for token in tokens[at : pairs[at]])
-    return (sign == "?") - (sign == ":")
 
 
 def _sign(sign: str, before: str, wanted: bool, language: Language) -> tuple[bool, bool]:
