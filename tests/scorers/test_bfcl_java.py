@@ -5,7 +5,7 @@ import time
 import pytest
 
 from scorers.hostile import hostile_texts
-from wattrack.scorers.bfcl_java import LISTS, TYPES, converted, value_accepted
+from wattrack.scorers.bfcl_java import LISTS, TYPES, converted, value_accepted, written
 
 READ = [
     # text, type, type of elements, value
@@ -101,6 +101,23 @@ JUDGED = [
 @pytest.mark.parametrize(("value", "details", "accepted", "verdict"), JUDGED)
 def test_one_argument(value: object, details: dict[str, object], accepted: list[object], verdict: bool) -> None:
     assert value_accepted(value, details, accepted) is verdict
+
+
+WRITTEN = [
+    # accepted value, type, type of elements, text
+    (5, "integer", None, "5"), (5, "long", None, "5L"), (True, "boolean", None, "true"), ("x", "any", None, "x"),
+    (2.5, "double", None, "2.5"), (["a", "b"], "Array", "String", "new Object[]{a, b}"),
+    ([1, 2], "ArrayList", "long", "new ArrayList<>(Arrays.asList(1L, 2L))"),
+    (["a"], "ArrayList", "String", 'new ArrayList<>(Arrays.asList("a"))'),
+    ({"k": ["v", "w"], "n": [1]}, "HashMap", None,
+     'new HashMap<String, Object>() {{ put("k", "v"); put("n", 1); }}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "kind", "nested", "text"), WRITTEN)
+def test_an_accepted_value_is_written_as_it_is_read(value: object, kind: str, nested: str | None, text: str) -> None:
+    assert written(value, kind, nested) == text
+    assert value_accepted(text, {"type": kind, "items": {"type": nested}} if nested else {"type": kind}, [value])
 
 
 SLOW = [

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from scorers.hostile import hostile_texts
-from wattrack.scorers.bfcl_javascript import TYPES, converted, value_accepted
+from wattrack.scorers.bfcl_javascript import TYPES, converted, value_accepted, written
 
 READ = [
     # text, type, type of elements, value
@@ -89,6 +89,21 @@ JUDGED = [
 @pytest.mark.parametrize(("value", "details", "accepted", "verdict"), JUDGED)
 def test_one_argument(value: object, details: dict[str, object], accepted: list[object], verdict: bool) -> None:
     assert value_accepted(value, details, accepted) is verdict
+
+
+WRITTEN = [
+    # accepted value, type, type of elements, text
+    (5, "integer", None, "5"), (5.0, "float", None, "5.0"), (True, "Boolean", None, "true"), ("x", "any", None, "x"),
+    ("x y", "String", None, "x y"), (["a", "b"], "array", "String", '["a", "b"]'),
+    ([1.0, 2.5], "array", "float", "[1.0, 2.5]"), ({}, "dict", None, "{}"),
+    ({"k": ["v", "w"], "n": [[1, "x"]]}, "dict", None, '{k: "v", n: [1, "x"]}'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "kind", "nested", "text"), WRITTEN)
+def test_an_accepted_value_is_written_as_it_is_read(value: object, kind: str, nested: str | None, text: str) -> None:
+    assert written(value, kind, nested) == text
+    assert value_accepted(text, {"type": kind, "items": {"type": nested}} if nested else {"type": kind}, [value])
 
 
 SLOW = [

@@ -7,6 +7,7 @@ import pytest
 
 from support import Compose
 from wattrack import wiring
+from wattrack.benchmark import references
 from wattrack.errors import DatasetError
 from wattrack.metrics import METRICS
 from wattrack.schema import Record, Request, Response, Sample
@@ -94,6 +95,15 @@ def test_golden_rows(composed: Compose, folder: Path, category: str, text: str, 
     assert score.value == score.metrics["bfcl_accuracy"] == score.metrics[f"bfcl_{category}"] == right
     assert score.metrics["call_unreadable"] == float(text == BROKEN)
     assert (score.answer is None) == (text == BROKEN)
+
+
+def test_the_reference_is_a_reply_that_its_own_scorer_accepts(composed: Compose, folder: Path) -> None:
+    task = build(composed, folder)
+    samples = {s.group: s for s in task.samples(None, 0)[0]}
+    assert samples["parallel"].target == '[{"name": "m.f", "arguments": {"a": 1}}]'
+    assert samples["simple_java"].target == '[{"name": "m.f", "arguments": {"a": "1"}}]'
+    assert (samples["irrelevance"].target, samples["live_relevance"].target) == ("no call", "")
+    assert references(list(samples.values()), task.score) == (0, len(bfcl.CATEGORIES) - 1)
 
 
 def record(category: str, value: float) -> Record:

@@ -7,7 +7,7 @@ import pytest
 from support import CHECKOUT
 from wattrack.schema import Response, Sample
 from wattrack.scorers.bfcl import mistake
-from wattrack.scorers.calls import Call
+from wattrack.scorers.calls import Call, read_calls
 from wattrack.tasks import bfcl
 from wattrack.tasks.bfcl_languages import LANGUAGES
 
@@ -25,53 +25,10 @@ def samples() -> list[Sample]:
     return [bfcl.to_sample("", row) for name in LANGUAGES for _, row in bfcl.read(DATA, name)]
 
 
-def quoted(value: object) -> str:
-    """Inside a collection."""
-    return f'"{value}"' if isinstance(value, str) else str(value).lower()
-
-
-def java(value: Any, kind: str, nested: str | None) -> str:
-    """An accepted value as the patterns read it: elements of arrays stand without quotes, whatever Java says."""
-    if isinstance(value, list) and kind == "Array":
-        return f"new Object[]{{{', '.join(str(item) for item in value)}}}"
-    if isinstance(value, list):
-        items = (f"{item}L" if nested == "long" else quoted(item) for item in value)
-        return f"new ArrayList<>(Arrays.asList({', '.join(items)}))"
-    if isinstance(value, dict):
-        entries = {key: options[0] for key, options in value.items() if isinstance(options, list)}
-        puts = (f'put("{key}", {quoted(entry)});' for key, entry in entries.items())
-        return f"new HashMap<String, Object>() {{{{ {' '.join(puts)} }}}}"
-    return (str(value).lower() if isinstance(value, bool) else str(value)) + ("L" if kind == "long" else "")
-
-
-def javascript(value: Any, *_: object) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(quoted(item) for item in value)}]"
-    if isinstance(value, dict):
-        entries = {key: options[0] for key, options in value.items()}
-        texts = {key: javascript(entry) if isinstance(entry, list) else quoted(entry) for key, entry in entries.items()}
-        return f"{{{', '.join(f'{key}: {text}' for key, text in texts.items())}}}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def right_call(sample: Sample) -> Call:
-    """Of first accepted values; an argument whose first accepted value is "" is left out."""
-    typed: Any = sample.data["typed"]
-    answers: Any = sample.data["answers"]
-    ((name, accepted),) = answers[0].items()
-    properties = typed[0]["parameters"]["properties"]
-    write = java if sample.group == "simple_java" else javascript
-    texts = {
-        key: write(values[0], properties[key]["type"], properties[key].get("items", {}).get("type"))
-        for key, values in accepted.items()
-        if values[0] != ""
-    }
-    return Call(name=name, arguments=texts)
-
-
-def accepted_values(sample: Sample, argument: str) -> list[object]:
-    answers: Any = sample.data["answers"]
-    return list(next(iter(answers[0].values()))[argument])
+    """Of first accepted values, without arguments that may be left out."""
+    (call,) = read_calls(sample.target).calls
+    return call
 
 
 def judged(sample: Sample, *calls: Call) -> str | None:
@@ -120,9 +77,8 @@ def test_damaged_calls_do_not(samples: list[Sample]) -> None:
             ("none", []),
         ]
         for key in call.arguments:
-            if "" not in accepted_values(sample, key):
-                rest = {other: value for other, value in call.arguments.items() if other != key}
-                damaged.append(("left out", [Call(name=call.name, arguments=rest)]))
+            rest = {other: value for other, value in call.arguments.items() if other != key}
+            damaged.append(("left out", [Call(name=call.name, arguments=rest)]))
             for what, value in (("changed", "zebra"), ("unquoted type", 12345)):
                 damaged.append((what, [Call(name=call.name, arguments={**call.arguments, key: value})]))
         for what, calls in damaged:

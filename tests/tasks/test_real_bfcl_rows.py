@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from support import CHECKOUT
-from wattrack.schema import Sample
+from wattrack.schema import Response, Sample
 from wattrack.scorers.bfcl import mistake
 from wattrack.scorers.calls import Call, read_calls
 from wattrack.tasks import bfcl
@@ -100,6 +100,16 @@ def test_calls_of_first_accepted_values_pass(samples: list[Sample]) -> None:
     called = [s for s in samples if "relevance" not in (s.group or "")]
     assert {s.id for s in called if judged(s, right_calls(s)) is not None} == UNSATISFIABLE | NOT_BY_FIRST_VALUES
     assert {s.id for s in called if judged(s, needed_calls(s)) is not None} == UNSATISFIABLE
+
+
+def test_reference_answers_are_right_where_any_is(samples: list[Sample]) -> None:
+    def reply(sample: Sample) -> Response:
+        text = sample.target
+        return Response(sample_id=sample.id, repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+
+    refused = {s.id for s in samples if s.target and bfcl.score(s, reply(s)).value < 1.0}
+    assert refused == UNSATISFIABLE
+    assert {s.group for s in samples if not s.target} == {"live_relevance"}
 
 
 def test_they_pass_as_python_text_too(samples: list[Sample]) -> None:

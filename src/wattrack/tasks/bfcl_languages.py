@@ -26,6 +26,8 @@ class Language:
     lists: tuple[str, ...]
     """Types whose descriptions name the type of the elements."""
     accepts: Accepts
+    write: Callable[[object, str, str | None], str]
+    """(accepted value, its type, the type of its elements) -> a text that is accepted."""
     calls: Callable[[str], tuple[Call, ...]]
     """The calls of a reply in the language's own syntax."""
 
@@ -37,6 +39,7 @@ LANGUAGES: Mapping[str, Language] = {
         types=bfcl_java.TYPES,
         lists=bfcl_java.LISTS,
         accepts=bfcl_java.value_accepted,
+        write=bfcl_java.written,
         calls=partial(source_calls, language="java"),
     ),
     "simple_javascript": Language(
@@ -45,6 +48,7 @@ LANGUAGES: Mapping[str, Language] = {
         types=bfcl_javascript.TYPES,
         lists=bfcl_javascript.LISTS,
         accepts=bfcl_javascript.value_accepted,
+        write=bfcl_javascript.written,
         calls=partial(source_calls, language="javascript"),
     ),
 }
