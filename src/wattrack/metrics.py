@@ -149,12 +149,17 @@ METRICS: dict[str, Metric] = {
     **{
         f"quality/bfcl_{category}": Metric("1", "higher", f"bfcl_accuracy in the category {category}")
         for category in (
-            *("simple_python", "multiple", "parallel", "parallel_multiple", "irrelevance"),
+            *("simple_python", "simple_java", "simple_javascript"),
+            *("multiple", "parallel", "parallel_multiple", "irrelevance"),
             *(f"live_{kind}" for kind in ("simple", "multiple", "parallel", "parallel_multiple", "irrelevance")),
             "live_relevance",
         )
     },
-    "quality/bfcl_non_live": Metric("1", "higher", "mean of BFCL's four non-live call categories, Python only"),
+    "quality/bfcl_simple": Metric("1", "higher", "mean of BFCL's simple categories: Python, Java and JavaScript"),
+    "quality/bfcl_non_live": Metric(
+        "1", "higher", "mean of bfcl_simple and BFCL's three other non-live call categories"
+    ),
+    "quality/bfcl_non_live_python": Metric("1", "higher", "the same with simple_python in the place of bfcl_simple"),
     "quality/bfcl_live": Metric("1", "higher", "mean over the questions of BFCL's four live call categories"),
     "quality/bfcl_irrelevance_both": Metric("1", "higher", "mean of BFCL's two irrelevance categories"),
     "quality/bfcl_single_turn": Metric(

@@ -7,7 +7,9 @@ import pytest
 
 from support import Compose
 from wattrack import wiring
+from wattrack.benchmark import references
 from wattrack.errors import DatasetError
+from wattrack.metrics import METRICS
 from wattrack.schema import Record, Request, Response, Sample
 from wattrack.tasks import bfcl
 from wattrack.tasks.task import Task
@@ -66,8 +68,9 @@ def test_every_category_is_asked_with_its_functions(composed: Compose, folder: P
     assert "Be brief." in str(text.prompt[0])
 
 
-RIGHT, NONE, BROKEN = (
+RIGHT, SOURCE, NONE, BROKEN = (
     '<tool_call>{"name": "m_f", "arguments": {"a": 1}}</tool_call>',
+    '<tool_call>{"name": "m_f", "arguments": {"a": "1"}}</tool_call>',
     "No function fits.",
     "<tool_call>{",
 )
@@ -80,6 +83,10 @@ RIGHT, NONE, BROKEN = (
         ("simple_python", NONE, 0), ("simple_python", "", 0), ("irrelevance", NONE, 1), ("irrelevance", RIGHT, 0),
         ("live_irrelevance", BROKEN, 1), ("live_irrelevance", "", 1), ("live_relevance", RIGHT, 1),
         ("live_relevance", "[other()]", 1), ("live_relevance", NONE, 0), ("live_relevance", "[]", 0),
+        ("simple_java", SOURCE, 1), ("simple_java", RIGHT, 0), ("simple_java", "[m.f(a=1)]", 1),
+        ("simple_java", "[m.f(a='1')]", 1), ("simple_java", "[m.f(a=2)]", 0), ("simple_java", NONE, 0),
+        ("simple_javascript", SOURCE, 1), ("simple_javascript", RIGHT, 0), ("simple_javascript", "[m.f(a=1,)]", 1),
+        ("simple_javascript", '[m.f(a="1")]', 1), ("simple_javascript", "[m.f(a=1.0)]", 0),
     ],
 )  # fmt: skip
 def test_golden_rows(composed: Compose, folder: Path, category: str, text: str, right: int) -> None:
@@ -88,6 +95,15 @@ def test_golden_rows(composed: Compose, folder: Path, category: str, text: str, 
     assert score.value == score.metrics["bfcl_accuracy"] == score.metrics[f"bfcl_{category}"] == right
     assert score.metrics["call_unreadable"] == float(text == BROKEN)
     assert (score.answer is None) == (text == BROKEN)
+
+
+def test_the_reference_is_a_reply_that_its_own_scorer_accepts(composed: Compose, folder: Path) -> None:
+    task = build(composed, folder)
+    samples = {s.group: s for s in task.samples(None, 0)[0]}
+    assert samples["parallel"].target == '[{"name": "m.f", "arguments": {"a": 1}}]'
+    assert samples["simple_java"].target == '[{"name": "m.f", "arguments": {"a": "1"}}]'
+    assert (samples["irrelevance"].target, samples["live_relevance"].target) == ("no call", "")
+    assert references(list(samples.values()), task.score) == (0, len(bfcl.CATEGORIES) - 1)
 
 
 def record(category: str, value: float) -> Record:
@@ -116,10 +132,13 @@ def record(category: str, value: float) -> Record:
 
 
 def test_the_summaries_weigh_as_the_leaderboard_does() -> None:
-    values = dict.fromkeys(bfcl.CATEGORIES, 0.0) | {"simple_python": 1.0, "live_simple": 1.0, "irrelevance": 1.0}
+    ones = ("simple_python", "simple_java", "live_simple", "irrelevance")
+    values = dict.fromkeys(bfcl.CATEGORIES, 0.0) | dict.fromkeys(ones, 1.0)
     records = [record(*item) for item in values.items()] + [record("simple_python", 0.0), record("live_simple", 1.0)]
     found = bfcl.aggregate(records)
+    assert found["bfcl_simple"] == (0.5 + 1 + 0) / 3
     assert found["bfcl_non_live"] == 0.5 / 4
+    assert found["bfcl_non_live_python"] == 0.5 / 4
     assert found["bfcl_live"] == 2 / 5
     assert found["bfcl_irrelevance_both"] == 0.5
     assert found["bfcl_single_turn"] == pytest.approx((0.125 + 0.4 + 0.5) / 3)
@@ -128,15 +147,113 @@ def test_the_summaries_weigh_as_the_leaderboard_does() -> None:
     assert without["bfcl_non_live"] == 0.125
 
 
-def test_what_is_missing_is_named(composed: Compose, folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"expected single_turn or one of simple_python"):
-        build(composed, folder, "dataset.split=simple_java").samples(1, 0)
+def test_without_java_the_leaderboards_non_live_is_not_known() -> None:
+    values = dict.fromkeys(bfcl.CATEGORIES, 0.0) | {"simple_python": 1.0, "simple_javascript": 1.0}
+    found = bfcl.aggregate([record(*item) for item in values.items() if item[0] != "simple_java"])
+    assert (found["bfcl_simple"], found["bfcl_non_live"], found["bfcl_single_turn"]) == (None, None, None)
+    assert found["bfcl_non_live_python"] == 0.25
+    assert {f"quality/{name}" for name in found} <= set(METRICS)
+
+
+def test_java_functions_are_shown_with_texts_and_judged_by_their_types(composed: Compose, tmp_path: Path) -> None:
+    properties = {
+        "a": {"type": "any", "description": "An a."},
+        "b": {"type": "ArrayList", "items": {"type": "long"}, "description": "Some b."},
+        "c": {"type": "HashMap"},
+    }
+    shown = {
+        "name": "C.f",
+        "description": "Does f.",
+        "parameters": {"type": "dict", "properties": properties, "required": []},
+    }
+    truth = [{"C.f": {"a": ["x"], "b": [[1, 2]], "c": [{"k": [True]}, ""]}}]
+    write(tmp_path, "simple_java", {"id": "simple_java_0", "question": [TURN], "function": [shown]}, truth)
+    task = build(composed, tmp_path, "dataset.split=simple_java")
+    asked = task.questions(None, 0, 1)
+    request = asked.requests[0]
+    assert isinstance(request, Request)
+    assert request.tools[0] == {
+        "type": "function",
+        "function": {
+            "name": "C_f",
+            "description": "Does f. The function is written in Java 8.",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "a": {
+                        "type": "string",
+                        "description": "An a. A Java object of any type, given as a string of source code.",
+                    },
+                    "b": {
+                        "type": "string",
+                        "description": "Some b. A Java ArrayList, given as a string of source code. "
+                        "Its elements are of type long and are no strings of their own.",
+                    },
+                    "c": {"type": "string", "description": "A Java HashMap, given as a string of source code."},
+                },
+                "required": [],
+            },
+        },
+    }
+    right = "new ArrayList<Long>(Arrays.asList(1L, 2L))"
+    for listed, filled, value in ((right, "true", 1.0), (right, "false", 0.0), ("new ArrayList<>()", "true", 0.0)):
+        arguments = {"a": "x", "b": listed, "c": f'new HashMap<>() {{{{ put("k", {filled}); }}}}'}
+        assert (
+            task.score(asked.samples[0], answered(json.dumps({"name": "C_f", "arguments": arguments}))).value == value
+        )
+
+
+def test_javascript_objects_are_shown_with_their_entries(composed: Compose, tmp_path: Path) -> None:
+    entries = {"k": {"type": "String", "description": "A k."}}
+    properties = {"o": {"type": "dict", "properties": entries, "description": "An o."}}
+    shown = {"name": "f", "description": "Does f.", "parameters": {"type": "dict", "properties": properties}}
+    row = {"id": "simple_javascript_0", "question": [TURN], "function": [shown]}
+    write(tmp_path, "simple_javascript", row, [{"f": {"o": [{"k": ["v"]}]}}])
+    task = build(composed, tmp_path, "dataset.split=simple_javascript", "dataset.protocol=prompt")
+    asked = task.questions(None, 0, 1)
+    system = str(asked.requests[0])
+    assert "The function is written in JavaScript." in system
+    assert "A JavaScript dict, given as a string of source code. Its entries, which are no strings" in system
+    assert '"properties": {"k"' not in system
+    assert task.score(asked.samples[0], answered("[f(o={k: 'V'})]")).value == 1.0
+    assert task.score(asked.samples[0], answered("[f(o={k: 'W'})]")).value == 0.0
+
+
+def test_absent_categories_are_told(composed: Compose, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for category in ("simple_java", "simple_javascript"):
+        (folder / f"BFCL_v4_{category}.json").unlink()
+    samples = build(composed, folder).samples(None, 0)[0]
+    assert {s.group for s in samples} == set(bfcl.CATEGORIES) - {"simple_java", "simple_javascript"}
+    assert "has no simple_java, simple_javascript; summaries that need them stay empty" in caplog.text
+
+
+def test_what_is_missing_is_named(composed: Compose, folder: Path) -> None:
+    with pytest.raises(DatasetError, match=r"expected single_turn or one of simple_python, simple_java"):
+        build(composed, folder, "dataset.split=memory").samples(1, 0)
     with pytest.raises(DatasetError, match=r"set dataset\.data_dir"):
         wiring.build_task(composed("dataset=bfcl")).samples(1, 0)
     (folder / "possible_answer" / "BFCL_v4_multiple.json").unlink()
     with pytest.raises(DatasetError, match="the answers of multiple are missing"):
         build(composed, folder).samples(1, 0)
-    java = {**F, "parameters": {"properties": {"a": {"type": "char"}}}}
-    write(folder, "parallel", {"id": "x", "question": [TURN], "function": [java]}, [{}])
-    with pytest.raises(DatasetError, match="argument a has type 'char'"):
-        build(composed, folder, "dataset.split=parallel").samples(1, 0)
+    (folder / "BFCL_v4_simple_java.json").unlink()
+    with pytest.raises(DatasetError, match=r"no BFCL_v4_simple_java\.jsonl there"):
+        build(composed, folder, "dataset.split=simple_java").samples(1, 0)
+
+
+UNKNOWN = [
+    ("parallel", {"type": "char"}, "argument a has type 'char': expected one of string, integer"),
+    ("simple_java", {"type": "Queue"}, "argument a has type 'Queue': expected one of byte, short"),
+    ("simple_java", {"type": "Array"}, "argument a has type 'Array' of None: expected one of byte"),
+    ("simple_java", {"type": "Array", "items": {"type": "Set"}}, "argument a has type 'Array' of 'Set'"),
+    ("simple_javascript", {"type": "boolean"}, "argument a has type 'boolean': expected one of String, any"),
+]
+
+
+@pytest.mark.parametrize(("category", "details", "why"), UNKNOWN)
+def test_an_unknown_type_is_refused(
+    composed: Compose, tmp_path: Path, category: str, details: dict[str, object], why: str
+) -> None:
+    function = {**F, "parameters": {"properties": {"a": details}}}
+    write(tmp_path, category, {"id": "x", "question": [TURN], "function": [function]}, [{}])
+    with pytest.raises(DatasetError, match=why):
+        build(composed, tmp_path, f"dataset.split={category}").samples(1, 0)

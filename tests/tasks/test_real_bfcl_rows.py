@@ -1,4 +1,4 @@
-"""The published rows of the leaderboard, read in place where they are: right calls pass, damaged ones do not."""
+"""The published Python rows of the leaderboard, read in place where they are: right calls pass, damaged ones do not."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from support import CHECKOUT
-from wattrack.schema import Sample
+from wattrack.schema import Response, Sample
 from wattrack.scorers.bfcl import mistake
 from wattrack.scorers.calls import Call, read_calls
 from wattrack.tasks import bfcl
+from wattrack.tasks.bfcl_languages import LANGUAGES
 
 DATA = CHECKOUT.parent / "shared" / "data" / "bfcl"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the published rows are not beside the checkout")
@@ -42,7 +43,8 @@ NOT_BY_FIRST_VALUES = {
 
 @pytest.fixture(scope="module")
 def samples() -> list[Sample]:
-    return [bfcl.to_sample("", row) for _, row in bfcl.read(DATA, bfcl.ALL)]
+    python = [name for name in bfcl.CATEGORIES if name not in LANGUAGES]
+    return [bfcl.to_sample("", row) for name in python for _, row in bfcl.read(DATA, name)]
 
 
 def first(option: Any) -> object:
@@ -90,7 +92,7 @@ def asked(samples: list[Sample]) -> list[Sample]:
 
 
 def test_every_row_is_there_once(samples: list[Sample]) -> None:
-    assert {name: sum(s.group == name for s in samples) for name in bfcl.CATEGORIES} == COUNTS
+    assert {name: sum(s.group == name for s in samples) for name in COUNTS} == COUNTS
     assert len({s.id for s in samples}) == 3491
 
 
@@ -98,6 +100,16 @@ def test_calls_of_first_accepted_values_pass(samples: list[Sample]) -> None:
     called = [s for s in samples if "relevance" not in (s.group or "")]
     assert {s.id for s in called if judged(s, right_calls(s)) is not None} == UNSATISFIABLE | NOT_BY_FIRST_VALUES
     assert {s.id for s in called if judged(s, needed_calls(s)) is not None} == UNSATISFIABLE
+
+
+def test_reference_answers_are_right_where_any_is(samples: list[Sample]) -> None:
+    def reply(sample: Sample) -> Response:
+        text = sample.target
+        return Response(sample_id=sample.id, repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+
+    refused = {s.id for s in samples if s.target and bfcl.score(s, reply(s)).value < 1.0}
+    assert refused == UNSATISFIABLE
+    assert {s.group for s in samples if not s.target} == {"live_relevance"}
 
 
 def test_they_pass_as_python_text_too(samples: list[Sample]) -> None:

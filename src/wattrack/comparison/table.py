@@ -17,6 +17,7 @@ _JOB_ROWS = (
     "quality/schema_valid",
     "quality/field_accuracy",
     "quality/bfcl_non_live",
+    "quality/bfcl_non_live_python",
     "quality/bfcl_live",
     "quality/bfcl_irrelevance_both",
     "quality/bfcl_single_turn",

@@ -1,4 +1,7 @@
-"""Whether calls are among the accepted ones: the rules of the Berkeley Function-Calling Leaderboard for Python.
+"""Whether calls are among the accepted ones: the rules of the Berkeley Function-Calling Leaderboard.
+
+Values are Python's here; those of Java and JavaScript functions are texts that `bfcl_java` and `bfcl_javascript` read
+first.
 
 Source: ShishirPatil/gorilla, bfcl_eval/eval_checker/ast_eval/ast_checker.py. Its quirks are kept, because they are in
 every published score: types are Python's own (an integer passes for a float, not the reverse; of nested lists one level
@@ -13,7 +16,7 @@ Compared with the checker of bfcl-eval 2026.3.23 on 94,040 right and damaged set
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from wattrack.scorers.calls import Call
 from wattrack.scorers.matching import assignment
@@ -35,13 +38,18 @@ Accepted = Sequence[object]
 """Values accepted for one argument; "" = it may be left out."""
 Answer = Mapping[str, Mapping[str, Accepted]]
 """{function: {argument: accepted values}} with one function."""
+Accepts = Callable[[object, Mapping[str, object], Accepted], bool]
+"""(value, its description, the accepted values) -> verdict, by the rules of one language."""
 
 
-def mistake(functions: Sequence[Function], answers: Sequence[Answer], calls: Sequence[Call]) -> str | None:
-    """Why the calls are not what was asked for; None when they are."""
+def mistake(
+    functions: Sequence[Function], answers: Sequence[Answer], calls: Sequence[Call], accepts: Accepts | None = None
+) -> str | None:
+    """Why the calls are not what was asked for; None when they are. `accepts` is Python's rule unless given."""
     if len(calls) != len(answers):
         return f"expected {len(answers)} calls, got {len(calls)}"
-    reasons = [[call_mistake(_description(functions, answer), answer, call) for call in calls] for answer in answers]
+    by = accepts or value_accepted
+    reasons = [[call_mistake(described_by(functions, a), a, call, by) for call in calls] for a in answers]
     matched = assignment([[float(reason is None) for reason in row] for row in reasons])
     missing = next((number for number, column in enumerate(matched) if column is None), None)
     if missing is None:
@@ -51,11 +59,12 @@ def mistake(functions: Sequence[Function], answers: Sequence[Answer], calls: Seq
     return f"no call is accepted for answer {missing + 1} of {len(answers)} ({', '.join(answers[missing])})"
 
 
-def _description(functions: Sequence[Function], answer: Answer) -> Function:
+def described_by(functions: Sequence[Function], answer: Answer) -> Function:
+    """The description of the function that an answer calls."""
     return next((function for function in functions if function["name"] in answer), functions[0])
 
 
-def call_mistake(function: Function, answer: Answer, call: Call) -> str | None:
+def call_mistake(function: Function, answer: Answer, call: Call, accepts: Accepts) -> str | None:
     """Why one call is not accepted."""
     if _plain(call.name) != _plain(str(function["name"])):
         return f"expected function {function['name']}, got {call.name:.60}"
@@ -68,7 +77,7 @@ def call_mistake(function: Function, answer: Answer, call: Call) -> str | None:
     for name, value in call.arguments.items():
         if name not in parameters["properties"] or name not in accepted:
             return f"unexpected argument {name:.60}"
-        if not value_accepted(value, parameters["properties"][name], accepted[name]):
+        if not accepts(value, parameters["properties"][name], accepted[name]):
             return f"{name} = {value!r:.80} is not accepted"
     for name, values in accepted.items():
         if name not in call.arguments and "" not in values:
@@ -81,15 +90,24 @@ def _plain(name: str) -> str:
 
 
 def value_accepted(value: object, details: Mapping[str, object], accepted: Accepted) -> bool:
-    """Whether a value has the described type and is one of the accepted ones."""
+    """Whether a value of a Python call has the described type and is one of the accepted ones."""
     kind = str(details["type"])
-    expected = TYPES[kind]
-    items = details.get("items")
-    nested = TYPES.get(str(items.get("type"))) if expected is list and isinstance(items, Mapping) else None
     if kind == "tuple" and isinstance(value, tuple):
         value = list(value)
     if kind == "float" and type(value) is int and abs(value) < 2**1023:
         value = float(value)
+    expected, nested = TYPES[kind], item_type(details)
+    return typed_accepted(value, expected, TYPES.get(nested or "") if expected is list else None, accepted)
+
+
+def item_type(details: Mapping[str, object]) -> str | None:
+    """The type of a list's elements; None where the description gives none."""
+    items = details.get("items")
+    return str(items["type"]) if isinstance(items, Mapping) and "type" in items else None
+
+
+def typed_accepted(value: object, expected: type, nested: type | None, accepted: Accepted) -> bool:
+    """The same for a value as Python has it; `nested` is the type of a list's elements, where it is to be checked."""
     variable = _is_variable(value, accepted, expected, nested)
     if variable is None:
         return False

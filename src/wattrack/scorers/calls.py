@@ -3,6 +3,7 @@
 - `tags`: `<tool_call>{"name": "f", "arguments": {}}</tool_call>`, any number, with text around or not (Hermes, Qwen).
 - `json`: the whole reply is such an object or a list of them; also with `parameters` (Llama) or OpenAI's wrappers.
 - `python`: the whole reply is `[f(a=1), g()]` or one call (the leaderboard's prompting mode).
+- `source`: in the place of `python`, read by the syntax of the functions' own language.
 
 One code fence around the whole reply is left out. Nothing is ever evaluated.
 """
@@ -18,7 +19,7 @@ from typing import Literal
 
 from wattrack.scorers.json_reply import parse
 
-Form = Literal["tags", "json", "python", "none"]
+Form = Literal["tags", "json", "python", "source", "none"]
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _LONGEST_PYTHON = 20_000
@@ -52,11 +53,11 @@ class CallReply:
     """The reply, for people."""
 
 
-def read_calls(text: str) -> CallReply:
-    """Every call of a reply; never raises."""
+def read_calls(text: str, source: Callable[[str], tuple[Call, ...]] | None = None) -> CallReply:
+    """Every call of a reply; never raises. `source` reads the syntax of another language, in the place of Python's."""
     whole = text.strip()
     try:
-        form, calls = _read(whole)
+        form, calls = _read(whole, source)
     except (ValueError, RecursionError, MemoryError) as e:
         return CallReply(calls=(), form="none", error=f"{type(e).__name__}: {e}"[:200], text=whole)
     attempt = not calls and _ATTEMPT.match(whole) is not None
@@ -68,7 +69,7 @@ def calls_text(calls: tuple[Call, ...]) -> str:
     return json.dumps([{"name": c.name, "arguments": c.arguments} for c in calls], ensure_ascii=True, default=str)
 
 
-def _read(whole: str) -> tuple[Form, tuple[Call, ...]]:
+def _read(whole: str, source: Callable[[str], tuple[Call, ...]] | None) -> tuple[Form, tuple[Call, ...]]:
     """(form, calls); ValueError for a broken call between tags."""
     if _OPEN in whole:
         bodies = [part.partition(_CLOSE)[0] for part in whole.split(_OPEN)[1:]]
@@ -80,8 +81,8 @@ def _read(whole: str) -> tuple[Form, tuple[Call, ...]]:
             return "json", _json_calls(parse(body))
         except ValueError:
             pass
-    calls = _python_calls(body)
-    return ("python", calls) if calls else ("none", ())
+    calls = source(body) if source else _python_calls(body)
+    return ("source" if source else "python", calls) if calls else ("none", ())
 
 
 def _json_calls(value: object) -> tuple[Call, ...]:
