@@ -2,8 +2,8 @@
 
 Every row has a matcher that has read its answer so far. A step's masks are computed after the step was handed to the
 device and before its logits are looked at, for all rows at once and without Python's lock, so that on a GPU they cost
-time only where they take longer than the step. The order of an object's keys is the schema's. Blanks between tokens of
-JSON are free up to `_BLANKS`, without which a weak model can write them until it is cut.
+time only where they take longer than the step. The order of an object's keys is the schema's. Between the tokens of
+JSON stands nothing, one blank, or a line break with an indentation.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,8 @@ from wattrack.scorers import reasoning
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_BLANKS = r"[\x20\x0A\x0D\x09]{1,100}"
+_BLANKS = r" |\n {0,32}|\n\t{0,8}"
+"""As every usual way of writing JSON has them; a weak model would write blanks until it is cut."""
 
 
 class Grammars:

@@ -1,20 +1,24 @@
 """A JSON Schema as the grammar library takes it: what it reads differently is rewritten, what it cannot hold is named.
 
 Of Draft 2020-12 the library (llguidance) refuses what it does not know. Two things are settled before it sees a schema:
-`uniqueItems`, which no context-free grammar can hold, is left out and reported, and the formats that the scorers check
-are replaced by patterns that admit exactly what is right, because the library's own admit 0000-01-01, 2023-02-29 and
-addresses without a dot.
+`uniqueItems`, which no context-free grammar can hold, is written out for short lists of an enumeration's values, and
+else left out and reported. The formats that the scorers check become patterns that admit only what is right, because
+the library's own admit 0000-01-01, 2023-02-29 and addresses without a dot. Keys that only `additionalProperties`
+admits may come twice, which the scorers refuse.
 """
 
 import importlib.metadata
 import importlib.util
+import itertools
 import json
+import math
 from collections.abc import Mapping
 
 from wattrack.errors import EngineError
 
-UNENFORCED = ("uniqueItems",)
-"""Keywords that stay the model's own business."""
+_UNIQUE = "uniqueItems"
+_WRITTEN_OUT = 200
+"""Most lists of different values that become alternatives."""
 
 _OPTIONS = "x-guidance"
 """Where the library looks for options; one of them makes it ignore what it does not know."""
@@ -30,6 +34,7 @@ _FORMATS = {
 }
 _BY_NAME = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 """Keywords whose values are schemas by name."""
+_NOTES = ("title", "description", "default", "examples")
 _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames",
            "unevaluatedItems", "unevaluatedProperties", "additionalItems")  # fmt: skip
@@ -60,8 +65,11 @@ def _schema(value: object, left: set[str]) -> object:
     """Keywords in their order, which is the order of an object's keys in the answer; data (enum, const) untouched."""
     if not isinstance(value, Mapping):
         return value
-    left |= {key for key in UNENFORCED if value.get(key)}
-    found = {key: _below(key, item, left) for key, item in value.items() if key not in UNENFORCED}
+    found = {key: _below(key, item, left) for key, item in value.items() if key != _UNIQUE}
+    if value.get(_UNIQUE):
+        if (lists := _different(found)) is not None:
+            return lists
+        left.add(_UNIQUE)
     if (pattern := _FORMATS.get(str(value.get("format")))) is None:
         return found
     del found["format"]
@@ -69,6 +77,27 @@ def _schema(value: object, left: set[str]) -> object:
         return {**found, "pattern": pattern}
     others = found.get("allOf", [])
     return {**found, "allOf": [*(others if isinstance(others, list) else []), {"pattern": pattern}]}
+
+
+def _different(schema: Mapping[str, object]) -> object:
+    """Every list of different values of an enumeration, as alternatives; None where it is no such list, or too many."""
+    items, least, most = schema.get("items"), schema.get("minItems", 0), schema.get("maxItems")
+    values = items.get("enum") if isinstance(items, Mapping) else None
+    if not isinstance(items, Mapping) or not isinstance(values, list) or schema.get("type") != "array":
+        return None
+    assert isinstance(least, int) and isinstance(most, int | None), "the task checks its schemas"
+    lengths = range(least, min(len(values), len(values) if most is None else most) + 1)
+    number = sum(math.perm(len(values), length) for length in lengths)
+    if not 0 < number <= _WRITTEN_OUT or schema.keys() - {"type", "items", "minItems", "maxItems", *_NOTES}:
+        return None
+    own = {key: item for key, item in items.items() if key != "enum"}
+    return {
+        "anyOf": [
+            {"type": "array", "prefixItems": [{**own, "const": v} for v in chosen], "items": False, "minItems": length}
+            for length in lengths
+            for chosen in itertools.permutations(values, length)
+        ]
+    }
 
 
 def _below(key: str, item: object, left: set[str]) -> object:
