@@ -190,7 +190,7 @@ def test_every_shipped_schema_holds_random_tokens_to_it(tokenizer: str) -> None:
         if request.sample_id in answers and request.constraint is not None:
             broken = schema_errors(json.loads(answers[request.sample_id]), request.constraint)
             assert {keyword for _, keyword in broken} <= {"uniqueItems"}, (request.sample_id, broken)
-    assert grammars.label == "llguidance 1.9.1, JSON Schema; not enforced: uniqueItems (in 1 schemas)"
+    assert grammars.label == "llguidance 1.9.1, JSON Schema; not enforced: uniqueItems (schemas: 1)"
 
 
 def test_equal_prompts_with_other_schemas_are_other_questions(engine: HFEngine) -> None:
@@ -238,7 +238,7 @@ def test_what_constrained_is_a_fact_only_where_something_did(folder: Path) -> No
     assert "effective/constraint" not in engine.facts()
     different = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
     list(engine.generate([held(different, max_new_tokens=4), held(SHORT["code"], name="b", max_new_tokens=4)]))
-    label = "llguidance 1.9.1, JSON Schema; not enforced: uniqueItems (in 1 schemas)"
+    label = "llguidance 1.9.1, JSON Schema; not enforced: uniqueItems (schemas: 1)"
     assert engine.facts()["effective/constraint"] == label
     engine.close()
 
@@ -304,3 +304,33 @@ def test_masks_wait_for_nothing_but_the_step_before(engine: HFEngine) -> None:
     quote = int(first[0].argmax())
     assert first[0, quote] == 0 and step([matcher, None], [quote, None])[0].isfinite().sum() > 0
     assert step([None, None], [1, 2]).isfinite().all()
+
+
+@pytest.mark.parametrize("layout", [{}, {"indent": 2}, {"indent": 4}, {"indent": "\t"}, {"separators": (",", ":")}])
+def test_the_right_answers_are_admitted_in_every_usual_layout(layout: dict[str, object]) -> None:
+    tokenizer = build_tokenizer()
+    grammars = Grammars(tokenizer, [EOS], 320)
+    lines = (PACKAGE / "suites" / "json_output.jsonl").read_text("utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if "gold" in row]
+    assert len(rows) > 20
+    for row in rows:
+        for ascii_only in (True, False):
+            text = json.dumps(row["gold"], ensure_ascii=ascii_only, **layout)  # type: ignore[arg-type]
+            matcher: LLMatcher = grammars.begin(held(row["schema"]))
+            assert matcher.consume_tokens(tokenizer(text)["input_ids"]), (row["id"], text)
+            assert matcher.is_accepting(), (row["id"], text)
+
+
+def test_several_threads_make_the_masks_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = build_tokenizer()
+    requests = [held(schema, name=name) for name, schema in SHORT.items()]
+    masks = []
+    for threads in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        grammars = Grammars(tokenizer, [EOS], 320)
+        matchers = [*(grammars.begin(request) for request in requests), None]
+        first = grammars.masked(torch.zeros(5, 320), matchers, [None] * 5)
+        newest = [int(row.argmax()) for row in first]
+        masks.append((first, grammars.masked(torch.zeros(5, 320), matchers, newest)))
+    for one, several in zip(*masks, strict=True):
+        assert one.equal(several) and one[4].isfinite().all() and not one[:4].isfinite().all()

@@ -1,8 +1,8 @@
 """Constrained decoding: the tokens that a row may take next when its answer must keep to a JSON Schema (llguidance).
 
 Every row has a matcher that has read its answer so far. A step's masks are computed after the step was handed to the
-device and before its logits are looked at, for all rows at once and without Python's lock, so that on a GPU they cost
-time only where they take longer than the step. The order of an object's keys is the schema's. Between the tokens of
+device and before its logits are looked at, by as many threads as torch has, so that on a GPU they cost time only where
+they take longer than the step. The order of an object's keys is the schema's. Between the tokens of
 JSON stands nothing, one blank, or a line break with an indentation.
 """
 
@@ -49,14 +49,15 @@ class Grammars:
             self._tokenizer = from_tokenizer(tokenizer, n_vocab=max(vocabulary, len(tokenizer)), eos_token=[*end_ids])
         except (ValueError, RuntimeError) as e:
             raise EngineError(f"constrained decoding: llguidance cannot use this tokenizer: {one_line(e)}") from e
-        self._executor = LLExecutor(num_threads=torch.get_num_threads())
+        threads = torch.get_num_threads()
+        self._executor = LLExecutor(num_threads=threads) if threads > 1 else None
         self._words = -(-self._tokenizer.vocab_size // 32)
         self._left: dict[str, set[str]] = {}
 
     @property
     def label(self) -> str:
         """What constrained the answers so far, and what it did not hold them to."""
-        texts = (f"{keyword} (in {len(schemas)} schemas)" for keyword, schemas in sorted(self._left.items()))
+        texts = (f"{keyword} (schemas: {len(schemas)})" for keyword, schemas in sorted(self._left.items()))
         return f"{library()}, JSON Schema; not enforced: {', '.join(texts) or 'nothing'}"
 
     def problem(self, request: Request, prompt_text: str = "") -> str | None:
@@ -99,11 +100,15 @@ class Grammars:
         live = [(matcher, row) for row, matcher in enumerate(matchers) if matcher is not None]
         if not live:
             return scores
-        read = [(matcher, token) for matcher, row in live if (token := newest[row]) is not None]
-        if read:
-            self._executor.consume_token_par(read)
+        for matcher, row in live:
+            if (token := newest[row]) is not None:
+                matcher.consume_token(token)
         words = torch.full((len(matchers), self._words), -1, dtype=torch.int32)
-        self._executor.unsafe_compute_mask_ptr(live, words.data_ptr(), 4 * self._words, len(matchers))
+        if self._executor is not None and len(live) > 1:
+            self._executor.unsafe_compute_mask_ptr(live, words.data_ptr(), 4 * self._words, len(matchers))
+        else:  # handing a mask to another thread takes longer than making it
+            for matcher, row in live:
+                matcher.unsafe_compute_mask_ptr(words[row].data_ptr(), 4 * self._words)
         # Little-endian words, bit i of byte j is token 8 j + i.
         octets = words.view(torch.uint8).to(scores.device)
         bits = octets[:, :, None] >> torch.arange(8, dtype=torch.uint8, device=scores.device) & 1
@@ -115,7 +120,9 @@ class Grammars:
 
         assert request.constraint is not None
         schema, left = rewritten(request.constraint)
-        return LLMatcher.grammar_from_json_schema(schema, overrides={"whitespace_pattern": _BLANKS}), left
+        return LLMatcher.grammar_from_json_schema(
+            schema, overrides={"whitespace_pattern": _BLANKS, "json_allow_general_unicode_escapes": True}
+        ), left
 
 
 class ConstraintProcessor(LogitsProcessor):
