@@ -19,7 +19,7 @@ Weights = StrEnum("Weights", ["pretrained", "random"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 Order = StrEnum("Order", ["shuffled", "file"])
 PromptStyle = StrEnum(
-    "PromptStyle", ["completion", "chat", "choices", "letters", "partial", "tools", "tools_text", "turns"]
+    "PromptStyle", ["completion", "chat", "choices", "letters", "partial", "tools", "tools_text", "tools_json", "turns"]
 )
 Resume = StrEnum("Resume", ["auto", "never"])
 ShotsPick = StrEnum("ShotsPick", ["seeded", "first"])
@@ -89,6 +89,9 @@ class ProtocolConfig:
     """How a judge model is asked about the answers, where no program can rate them: the run itself stays unscored."""
     fixed_length: bool = False
     """Exactly max_new_tokens, whether the model wants to end or not: for measuring speed, not answers."""
+    constrained: bool = False
+    """Every token is one that the sample's own JSON Schema admits (style tools_json: that of calls to its functions). A
+    condition of its own: never one protocol with free decoding."""
     prompt_tokens: int | None = None
     """Style completion: every prompt is repeated or cut to exactly this many tokens of the model's own tokenizer."""
     scorer: dict[str, Any] = MISSING

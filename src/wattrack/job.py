@@ -18,6 +18,7 @@ from wattrack.description import describe, source_tags
 from wattrack.errors import TrackingError, WattrackError
 from wattrack.footprint import Prices
 from wattrack.identity import flatten
+from wattrack.intervals import mean
 from wattrack.measurement import Find, measure
 from wattrack.plan import Plan
 from wattrack.plausibility import Evidence
@@ -168,6 +169,8 @@ def _result(plan: Plan, questions: Questions, console: Console, find: Find) -> J
         by_engine,
         _prices(plan.cfg),
     )
+    if "effective/constraint" in measured.facts:
+        metrics["quality/grammar_complete_rate"] = mean([float(r.finish_reason == "stop") for r in measured.records])
     if plan.task.aggregate is not None:
         metrics |= {f"quality/{name}": value for name, value in plan.task.aggregate(measured.records).items()}
     records, series = measured.records, running(measured.records, measured.energy_points)
@@ -258,7 +261,10 @@ def _shown(request: Request | ChoiceRequest) -> str:
     if isinstance(request, Request):
         prompt = request.prompt
         turns = [prompt] if isinstance(prompt, str) else [f"[{m.role}] {m.content}" for m in prompt]
-        return "\n".join([*(f"[tool] {json.dumps(t, ensure_ascii=False)}" for t in request.tools), *turns])
+        extra = [f"[tool] {json.dumps(tool, ensure_ascii=False)}" for tool in request.tools]
+        if request.constraint is not None:
+            extra.append(f"[constraint] {json.dumps(request.constraint, ensure_ascii=False)}")
+        return "\n".join([*extra, *turns])
     lines: list[str] = []
     for number, candidate in enumerate(request.candidates):
         if number == 0 or candidate.context != request.candidates[number - 1].context:

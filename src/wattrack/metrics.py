@@ -221,6 +221,11 @@ METRICS: dict[str, Metric] = {
     ),
     "quality/error_rate": Metric("1", "lower", "share of questions the engine could not answer"),
     "quality/truncated_rate": Metric("1", "lower", "share of answers cut at max_new_tokens"),
+    "quality/grammar_complete_rate": Metric(
+        "1",
+        "higher",
+        "constrained decoding: share of answers that ended as a whole value; others were cut or failed",
+    ),
     "quality/truncated_thinking_rate": Metric(
         "1", "lower", "share of answers cut at max_new_tokens inside their reasoning: nothing is left to score"
     ),

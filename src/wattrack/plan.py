@@ -37,7 +37,7 @@ class Plan:
             task.sandbox.require()
         return cls(
             cfg=cfg,
-            name=cfg.name or f"{cfg.model.name} · {cfg.dataset.name}{' · random weights' if _random(cfg) else ''}",
+            name=cfg.name or _name(cfg),
             task=task,
             engine=wiring.build_engine(cfg),
             meter=wiring.build_meter(cfg),
@@ -54,6 +54,12 @@ class Plan:
     def questions(self) -> Questions:
         """The samples and requests of the job; DatasetError names file and line."""
         return self.task.questions(self.cfg.limit, self.cfg.seed, self.cfg.repeats)
+
+
+def _name(cfg: DictConfig) -> str:
+    """Model and dataset, and what makes a run one that must not be taken for a usual one."""
+    constrained = ["constrained"] if wiring.protocol(cfg).constrained else []
+    return " · ".join([cfg.model.name, cfg.dataset.name, *constrained, *(["random weights"] if _random(cfg) else [])])
 
 
 def _random(cfg: DictConfig) -> bool:

@@ -132,6 +132,8 @@ class Prompt:
     """Chat style: by sample id, what stands for `{context}` in the template."""
     prompt_tokens: int | None = None
     """Completion style: as in `Request`."""
+    constrained: bool = False
+    """Answers must keep to the sample's own JSON Schema, `Sample.data["schema"]`; the wording is the same."""
 
     def with_shots(self, rows: Sequence[Sample], asked: Sequence[Sample]) -> "Prompt":
         """The prompt with its examples drawn from `rows`, each answered by its target. DatasetError: too few rows."""
@@ -164,6 +166,7 @@ class Prompt:
             generation=self.generation,
             seed=derived_seed(seed, sample.id, repeat),
             prompt_tokens=self.prompt_tokens,
+            constraint=_schema(sample) if self.constrained else None,
         )
 
     def sha256(self) -> str:
@@ -184,6 +187,13 @@ class Prompt:
         if self.prompt_tokens is not None:
             content.append(self.prompt_tokens)
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
+
+
+def _schema(sample: Sample) -> Mapping[str, object]:
+    schema = sample.data.get("schema")
+    if not isinstance(schema, Mapping):
+        raise DatasetError(f"{sample.id}: constrained decoding needs rows with a JSON Schema; choose another protocol")
+    return schema
 
 
 def derived_seed(*parts: object) -> int:

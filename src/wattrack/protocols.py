@@ -72,6 +72,14 @@ class Judging(Protocol):
         """Hash of the wording."""
 
 
+@runtime_checkable
+class ConstrainingEngine(Engine, Protocol):
+    """An engine that can hold answers to a `Request.constraint`."""
+
+    def check_constraints(self) -> None:
+        """Refuse when what that needs is not installed: EngineError, one line, without importing torch."""
+
+
 class Monitor(Protocol):
     """Reads one family of sensors. Built cheaply; `open` finds the hardware."""
 

@@ -76,6 +76,9 @@ class Request:
     prompt_tokens: int | None = None
     """Raw text only: the engine, which has the tokenizer, repeats or cuts the prompt to exactly this many tokens,
     special ones at the beginning included; None = the prompt as it is."""
+    constraint: Mapping[str, object] | None = field(default=None, hash=False)
+    """A JSON Schema (Draft 2020-12): the engine admits only tokens that can lead to a value which keeps to it, and an
+    end only where there is one. Not with stop strings or `fixed_length`. None = free decoding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,9 +110,10 @@ def _description(runs: list[Any]) -> str:
     from wattrack.comparison.conditions import reasons, refusals
     from wattrack.comparison.table import score
 
-    lines = ["| model | dataset | preset | score [95 % interval] | status |", "|---|---|---|---|---|"]
+    settings = ("model", "dataset", "dataset/protocol", "preset")
+    lines = ["| model | dataset | protocol | preset | score [95 % interval] | status |", "|---|---|---|---|---|---|"]
     for run in sorted(runs, key=lambda r: -_number(r.get("quality/score"))):
-        cells = [str(run.get(k, "")) for k in ("model", "dataset", "preset")]
+        cells = [str(run.get(k, "")) for k in settings]
         interval = score({k: _number(v) for k, v in run.items() if k.startswith("quality/")})
         lines.append(f"| {' | '.join(cells)} | {interval} | {run['status']} |")
     return "\n".join([*lines, *(f"\n{reason}" for reason in reasons(refusals(runs)))])

@@ -2,7 +2,8 @@
 
 `tools`: the functions go to the chat template's `tools=`, as a server would pass them. `tools_text`: a system message
 describes them and asks for Python call syntax (the prompting mode of the Berkeley Function-Calling Leaderboard, in our
-own words). An engine whose template takes no tools falls back to the second and says so.
+own words). An engine whose template takes no tools falls back to the second and says so. `tools_json`: the same with
+the calls as a JSON list, for which there is a schema, so that decoding can be constrained to it.
 """
 
 import hashlib
@@ -15,7 +16,8 @@ from wattrack.errors import DatasetError
 from wattrack.prompts import derived_seed
 from wattrack.schema import Generation, Message, Request, Role, Sample
 
-TOOL_STYLES = ("tools", "tools_text")
+TOOLS_JSON = "tools_json"
+TOOL_STYLES = ("tools", "tools_text", TOOLS_JSON)
 
 _INSTRUCTION = """\
 You can call functions to serve the user. Their descriptions follow as JSON.
@@ -23,6 +25,16 @@ To call, reply with the calls alone, as one Python list with every argument by n
 [first_function(argument=value, other="text"), second_function()]
 Write nothing before or after the list. If no function can serve the request, or a required argument is not known,
 make no call and say so in plain words.
+
+Functions:
+{functions}"""
+
+_JSON_INSTRUCTION = """\
+You can call functions to serve the user. Their descriptions follow as JSON.
+Reply with one JSON list and nothing else; every call is an object in it, with every argument by name:
+[{"name": "first_function", "arguments": {"argument": 1, "other": "text"}}, {"name": "second_one", "arguments": {}}]
+Write no explanation and no code fence. If no function can serve the request, or a required argument is not known, reply
+with the empty list: []
 
 Functions:
 {functions}"""
@@ -41,6 +53,8 @@ class ToolPrompt:
 
     style: str
     generation: Generation
+    constrained: bool = False
+    """Style tools_json: answers must be a list of calls to the sample's functions; the wording is the same."""
 
     def request(self, sample: Sample, seed: int, repeat: int) -> Request:
         """Exactly what the model is asked; the request's seed depends on (seed, sample id, repeat) alone.
@@ -55,23 +69,28 @@ class ToolPrompt:
         messages = tuple(Message(role=cast(Role, turn["role"]), content=turn["content"]) for turn in turns)
         messages = messages or (Message(role="user", content=sample.question),)
         native = self.style == "tools"
+        instruction = _JSON_INSTRUCTION if self.style == TOOLS_JSON else _INSTRUCTION
         return Request(
             sample_id=sample.id,
             repeat=repeat,
-            prompt=messages if native else described(messages, functions),
+            prompt=messages if native else described(messages, functions, instruction),
             generation=self.generation,
             seed=derived_seed(seed, sample.id, repeat),
             tools=tuple(tool(function) for function in functions) if native else (),
+            constraint=calls_schema(functions) if self.constrained else None,
         )
 
     def sha256(self) -> str:
-        """Hash of what is the same for all questions; the instruction counts for both styles, as one may fall back."""
-        return hashlib.sha256(json.dumps([self.style, _INSTRUCTION]).encode()).hexdigest()
+        """Hash of what is the same for all questions; `tools` may fall back to the instruction of `tools_text`."""
+        instruction = _JSON_INSTRUCTION if self.style == TOOLS_JSON else _INSTRUCTION
+        return hashlib.sha256(json.dumps([self.style, instruction]).encode()).hexdigest()
 
 
-def described(messages: Sequence[Message], functions: Sequence[Mapping[str, object]]) -> tuple[Message, ...]:
+def described(
+    messages: Sequence[Message], functions: Sequence[Mapping[str, object]], instruction: str = _INSTRUCTION
+) -> tuple[Message, ...]:
     """The conversation with a system message, or an addition to its own, that describes the functions."""
-    text = _INSTRUCTION.replace("{functions}", json.dumps(functions, ensure_ascii=False))
+    text = instruction.replace("{functions}", json.dumps(functions, ensure_ascii=False))
     if messages and messages[0].role == "system":
         return (Message(role="system", content=f"{text}\n\n{messages[0].content}"), *messages[1:])
     return (Message(role="system", content=text), *messages)
@@ -84,6 +103,26 @@ def tool(function: Mapping[str, object]) -> Mapping[str, object]:
         "type": "function",
         "function": {**function, "name": name, "parameters": json_schema(function["parameters"])},
     }
+
+
+def calls_schema(functions: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
+    """Of a list of calls to these functions, none included: known names, known arguments, each of its own schema."""
+    calls = [
+        {
+            "type": "object",
+            "properties": {
+                "name": {"const": function["name"]},
+                "arguments": {
+                    **cast(Mapping[str, object], json_schema(function["parameters"])),
+                    "additionalProperties": False,
+                },
+            },
+            "required": ["name", "arguments"],
+            "additionalProperties": False,
+        }
+        for function in functions
+    ]
+    return {"type": "array", "items": {"anyOf": calls}}
 
 
 def json_schema(schema: object) -> object:

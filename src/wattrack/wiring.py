@@ -22,11 +22,11 @@ from wattrack.monitors.meter import Meter
 from wattrack.monitors.nvml import NvmlMonitor, gpu_indices
 from wattrack.monitors.rapl import RaplMonitor
 from wattrack.prompts import Draw, Prompt, load_shots
-from wattrack.protocols import Engine, LoglikelihoodEngine, Monitor
+from wattrack.protocols import ConstrainingEngine, Engine, LoglikelihoodEngine, Monitor
 from wattrack.sandbox.check import Sandbox
 from wattrack.schema import Generation, Sample
 from wattrack.tasks.task import AnyPrompt, Source, Task
-from wattrack.tool_prompts import TOOL_STYLES, ToolPrompt
+from wattrack.tool_prompts import TOOL_STYLES, TOOLS_JSON, ToolPrompt
 from wattrack.turn_prompts import TURNS, TurnsPrompt
 
 _EMBEDDED = "embedded:"
@@ -46,6 +46,17 @@ def check(cfg: DictConfig) -> None:
         raise ConfigError(f"tracking.traces={cfg.tracking.traces}: must be all, none or a number")
     _check_shots(cfg)
     _check_lengths(cfg)
+    _check_constrained(cfg)
+
+
+def _check_constrained(cfg: DictConfig) -> None:
+    """A grammar ends an answer, so nothing else may; choices and conversations have no schema."""
+    settings, key = protocol(cfg), f"dataset.protocols.{cfg.dataset.protocol}.constrained"
+    styles = ("chat", "completion", TOOLS_JSON)
+    if settings.constrained and str(settings.style) not in styles:
+        raise ConfigError(f"{key}: only for styles {', '.join(styles)}, not {settings.style}")
+    if settings.constrained and (settings.stop or settings.fixed_length):
+        raise ConfigError(f"{key}: the schema says where an answer ends: leave stop and fixed_length out")
 
 
 def _check_lengths(cfg: DictConfig) -> None:
@@ -187,7 +198,7 @@ def _prompt(settings: ProtocolConfig) -> AnyPrompt:
             fixed_length=settings.fixed_length,
         )
         if style in TOOL_STYLES:
-            return ToolPrompt(style=style, generation=generation)
+            return ToolPrompt(style=style, generation=generation, constrained=settings.constrained)
         if style == TURNS:
             return TurnsPrompt(generation=generation, temperatures=dict(settings.temperatures))
         return Prompt(
@@ -198,6 +209,7 @@ def _prompt(settings: ProtocolConfig) -> AnyPrompt:
             shot_answer=settings.shot_answer,
             draw=draw,
             prompt_tokens=settings.prompt_tokens,
+            constrained=settings.constrained,
         )
     return ChoicePrompt(style=style, template=settings.template, header=settings.header, draw=draw)
 
@@ -210,6 +222,13 @@ def build_engine(cfg: DictConfig) -> Engine:
             f"dataset.protocol={cfg.dataset.protocol}: {cfg.dataset.name} asks for log-probabilities, which "
             f"{type(engine).__name__} does not give: choose engine=hf or a protocol that generates"
         )
+    if protocol(cfg).constrained:
+        if not isinstance(engine, ConstrainingEngine):
+            raise ConfigError(
+                f"dataset.protocol={cfg.dataset.protocol}: {type(engine).__name__} cannot constrain its answers: "
+                "choose engine=hf or a protocol with free decoding"
+            )
+        engine.check_constraints()
     return engine
 
 

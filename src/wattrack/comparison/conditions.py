@@ -12,10 +12,21 @@ LATENCY, THROUGHPUT = "latency.conditions", "throughput.conditions"
 Run = Mapping[str, object]
 """Tags, params and metrics of a run by name, `status` and `name`, as a row of `Tracker.load_runs`."""
 
-_MUST_AGREE = {LATENCY: ("mode", "batch", "concurrency", "prefix_sharing"), THROUGHPUT: ("mode", "prefix_sharing")}
+_MUST_AGREE = {
+    LATENCY: ("mode", "batch", "concurrency", "prefix_sharing", "constraint"),
+    THROUGHPUT: ("mode", "prefix_sharing", "constraint"),
+}
 """Throughput at another batch is what a comparison of batches shows, so it stays, with the mean rows beside it."""
 
-_WORDS = {"mode": "engine mode", "batch": "batch", "concurrency": "concurrency", "prefix_sharing": "prefix sharing"}
+_WORDS = {
+    "mode": "engine mode",
+    "batch": "batch",
+    "concurrency": "concurrency",
+    "prefix_sharing": "prefix sharing",
+    "constraint": "constrained decoding",
+}
+_UNSAID = {"constraint": "none"}
+"""What a run means that does not name a condition; for the others it is unknown."""
 _NAMES_SHOWN = 4
 
 
@@ -27,7 +38,8 @@ def conditions(
     mode: the engine's mode in effect. batch: most rows that shared a step of a probed request; concurrency: requests
     under way at a time in the probe. rows_asked: the batch rows asked for (auto = what fits), rows_limit: the rows in
     effect, batch_size_mean: mean over the answers of the most rows that shared a step. prefix_sharing: whether common
-    beginnings were computed once.
+    beginnings were computed once. constraint: what answers were held to while decoding, where they were: computing the
+    masks is part of their time and energy.
 
     Args:
         facts: what the engine found out, by parameter name.
@@ -37,6 +49,8 @@ def conditions(
     """
     mode = str(facts.get("effective/mode", facts.get("engine/mode", "unknown")))
     engine = {"mode": mode, "prefix_sharing": "on" if mode == "shared" else "off"}
+    if "effective/constraint" in facts:
+        engine["constraint"] = "json_schema"
     tags = {}
     if probed := [r.batch_size for r in probe if r.error is None]:
         tags[LATENCY] = _text({**engine, "batch": max(probed), "concurrency": 1})
@@ -54,9 +68,9 @@ def _text(values: Mapping[str, object]) -> str:
 def refusals(runs: Sequence[Run]) -> dict[str, str]:
     """Metrics that these runs must not be compared by: name -> one line saying which runs differ and how.
 
-    Only finished runs count that have the metric. Latency needs equal engine mode, prefix sharing, batch and
-    concurrency; throughput and energy per token equal engine mode and prefix sharing. A run that does not state its
-    conditions agrees with none.
+    Only finished runs count that have the metric. Latency needs equal engine mode, prefix sharing, constraint, batch
+    and concurrency; throughput and energy per token equal engine mode, prefix sharing and constraint. A run that does
+    not state its conditions agrees with none.
     """
     found: dict[str, str] = {}
     finished = [run for run in runs if run.get("status") == "FINISHED"]
@@ -97,7 +111,7 @@ def _difference(runs: Sequence[Run], tag: str) -> str | None:
     for name in _MUST_AGREE[tag]:
         by_value: dict[str, list[Run]] = {}
         for run, known in zip(runs, stated, strict=True):
-            by_value.setdefault(known.get(name, "unknown"), []).append(run)
+            by_value.setdefault(known.get(name, _UNSAID.get(name, "unknown")), []).append(run)
         if len(by_value) > 1:
             sides = " against ".join(f"{value} ({_names(some)})" for value, some in by_value.items())
             return f"{_WORDS[name]} differs: {sides}"

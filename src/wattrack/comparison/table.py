@@ -31,6 +31,7 @@ _JOB_ROWS = (
     "quality/acc_norm",
     "quality/acc_macro",
     "quality/near_tie_rate",
+    "quality/grammar_complete_rate",
     "quality/truncated_rate",
     "quality/error_rate",
     "throughput/output_tokens_per_s",
@@ -63,6 +64,10 @@ _SWEEP_COLUMNS = (
     ("Wh (codecarbon)", "energy/codecarbon_wh"),
     ("total s", "time/total_s"),
 )
+
+
+_WHERE_DIFFERENT = ("dataset/protocol", "effective/mode")
+"""Settings with a column of their own only where the runs differ in them."""
 
 
 def number(value: float | None) -> str:
@@ -105,10 +110,10 @@ def sweep_table(runs: pd.DataFrame) -> Table:
     table = Table(title="Comparison, sorted by score", title_justify="left", caption_justify="left")
     withheld = {key: refused[key] for _, key in _SWEEP_COLUMNS if key in refused}
     table.caption = "\n".join(reasons(withheld))
-    modes = ["effective/mode"] if "effective/mode" in runs and runs["effective/mode"].nunique() > 1 else []
-    settings = ["model", "dataset", "preset", *modes]
+    protocol, mode = ([name] if name in runs and runs[name].nunique() > 1 else [] for name in _WHERE_DIFFERENT)
+    settings = ["model", "dataset", *protocol, "preset", *mode]
     for heading in (*settings, "score [95 % interval]"):
-        table.add_column(heading.removeprefix("effective/"))
+        table.add_column(heading.rpartition("/")[2])
     shown = [(title, key) for title, key in _SWEEP_COLUMNS if key not in refused]
     columns = [(title, key) for title, key in shown if key in runs and runs[key].notna().any()]
     for title, _ in columns:

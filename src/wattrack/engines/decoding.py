@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from wattrack.engines.batching import Row
+from wattrack.engines.batching import Row, failed
+from wattrack.engines.constraint import ConstraintProcessor, Grammars, failure
 from wattrack.engines.loading import Loaded
 from wattrack.engines.stamps import SeededSampler, StampStreamer, StopRows
 from wattrack.engines.stops import StopStrings
@@ -23,6 +24,8 @@ class Plan:
     config: GenerationConfig
     end_ids: tuple[int, ...]
     stops: StopStrings
+    grammars: Grammars | None = None
+    """Where any row is constrained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +40,11 @@ class Answer:
     times_s: Sequence[float]
     batch_size: int
     started_unix_ms: int
+    failure: str | None = None
+    """Why it is no answer; None where nothing went wrong."""
 
 
-def plan(loaded: Loaded, generation: Generation, longest_prompt: int) -> Plan:
+def plan(loaded: Loaded, generation: Generation, longest_prompt: int, grammars: Grammars | None = None) -> Plan:
     """Prepare the settings. `longest_prompt` (tokens) sizes a static cache for all batches."""
     tokenizer = loaded.tokenizer
     special = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
@@ -63,7 +68,7 @@ def plan(loaded: Loaded, generation: Generation, longest_prompt: int) -> Plan:
         lambda ids: _text(loaded, ids),
         lambda token: str(tokenizer.convert_ids_to_tokens(token)),
     )
-    return Plan(generation=generation, config=config, end_ids=end_ids, stops=stops)
+    return Plan(generation=generation, config=config, end_ids=end_ids, stops=stops, grammars=grammars)
 
 
 def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Response]:
@@ -74,13 +79,15 @@ def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Respon
     loaded.synchronize()
     started_unix_ms = time.time_ns() // 1_000_000
     streamer = StampStreamer()
+    matchers = [None if plan.grammars is None else plan.grammars.begin(row.request) for row in rows]
+    masks = ConstraintProcessor(plan.grammars, matchers, plan.end_ids, streamer.newest) if plan.grammars else None
     output = loaded.model.generate(
         input_ids=ids,
         attention_mask=mask,
         generation_config=plan.config,
         streamer=streamer,
         stopping_criteria=StoppingCriteriaList([stop_rows] if stop_rows else []),
-        logits_processor=LogitsProcessorList([sampler] if sampler else []),
+        logits_processor=LogitsProcessorList([hook for hook in (masks, sampler) if hook]),
     )
     new = output[:, ids.shape[1] :].tolist()
     steps = len(new[0])
@@ -88,7 +95,7 @@ def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Respon
         raise EngineError(f"this version of transformers streams {len(streamer.stamps_s)} of {steps} steps")
     stopped = stop_rows.stopped_after if stop_rows else [None] * len(rows)
     responses = []
-    for row, row_ids, stopped_after in zip(rows, new, stopped, strict=True):
+    for row, row_ids, stopped_after, matcher in zip(rows, new, stopped, matchers, strict=True):
         length, ended = _length(row_ids, plan.end_ids, stopped_after)
         answer = Answer(
             row=row,
@@ -97,6 +104,7 @@ def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Respon
             times_s=streamer.since_start_s(length),
             batch_size=len(rows),
             started_unix_ms=started_unix_ms,
+            failure=failure(matcher),
         )
         responses.append(respond(loaded, plan, answer))
     return responses
@@ -104,6 +112,8 @@ def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Respon
 
 def respond(loaded: Loaded, plan: Plan, answer: Answer) -> Response:
     """The Response of a finished row."""
+    if answer.failure is not None:
+        return failed(answer.row.request, answer.failure, row=answer.row)
     row, text = answer.row, _text(loaded, answer.ids)
     ended = answer.ended or plan.generation.fixed_length or plan.stops.find(text) is not None
     return Response(

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from wattrack.engines.batching import Batcher, one_line
+from wattrack.engines.batching import Batcher, failed, one_line
 from wattrack.engines.checkpoint import Checkpoint, locate
 from wattrack.engines.fit import Fit, refuse_if_too_big
 from wattrack.engines.settings import Settings
@@ -13,6 +13,7 @@ from wattrack.errors import EngineError
 from wattrack.schema import ChoiceRequest, Generation, Request, Response
 
 if TYPE_CHECKING:
+    from wattrack.engines.constraint import Grammars
     from wattrack.engines.loading import Loaded
     from wattrack.engines.naive import NaiveMode
     from wattrack.engines.rendering import Renderer
@@ -75,6 +76,7 @@ class HFEngine:
         self._fit: Fit | None = None
         self._loaded: Loaded | None = None
         self._renderer: Renderer | None = None
+        self._grammars: Grammars | None = None
         self._threads_before: int | None = None
         self._batcher = Batcher(batch_size or _NAIVE_ROWS, self._release)
         self._naive: NaiveMode | None = None
@@ -101,11 +103,22 @@ class HFEngine:
         refuse_if_too_big(checkpoint.weight_bytes, checkpoint.dtype, self._settings)
         self._checkpoint = checkpoint
 
+    def check_constraints(self) -> None:
+        """Refuse constrained decoding where its library is not installed.
+
+        Raises:
+            EngineError: with how to install it.
+        """
+        from wattrack.engines.grammar import require
+
+        require()
+
     def prepare(self, requests: Sequence[Request | ChoiceRequest] = ()) -> None:
         """Import torch, transformers and the model's own classes: seconds, and only in the first job of a process.
 
         Raises:
-            EngineError: as `check` and `load`; or model and `requests` do not fit into the free memory.
+            EngineError: as `check` and `load`; or model and `requests` do not fit into the free memory; or the model's
+                tokenizer, or the grammar library, cannot hold an answer to its constraint.
         """
         from wattrack.engines import loading, naive, rendering, selftest, shared  # noqa: F401
 
@@ -172,6 +185,7 @@ class HFEngine:
             "effective/batch_size": rows,
             "effective/fallbacks": "; ".join([*loaded.effective.fallbacks, *unshown, *halvings]) or "none",
             **({"effective/tools": tools} if tools is not None else {}),
+            **({"effective/constraint": self._grammars.label} if self._grammars is not None else {}),
             "tokens/shared": 0 if shared is None else shared.shared_tokens,
         }
 
@@ -210,16 +224,21 @@ class HFEngine:
         from wattrack.engines.decoding import plan
 
         loaded, renderer = self._ready()
+        grammars = self._constraining(requests)
         groups: dict[Generation, list[Request]] = {}
         for request in requests:
             groups.setdefault(request.generation, []).append(request)
         for generation, group in groups.items():
             rows, refused = renderer.rows(group)
+            if grammars is not None:
+                why_not = [grammars.problem(row.request, row.prompt_text) for row in rows]
+                refused += [failed(r.request, why, row=r) for r, why in zip(rows, why_not, strict=True) if why]
+                rows = [row for row, why in zip(rows, why_not, strict=True) if not why]
             yield from refused
             if rows:
                 longest = max(len(row.ids) for row in rows)
                 mode = self._mode(longest, generation.max_new_tokens)
-                yield from mode.generate(rows, plan(loaded, generation, longest))
+                yield from mode.generate(rows, plan(loaded, generation, longest, grammars))
 
     def loglikelihood(self, requests: Sequence[ChoiceRequest]) -> Iterator[Response]:
         """Yield one Response with `logprobs` per request as batches finish.
@@ -240,7 +259,7 @@ class HFEngine:
 
     def close(self) -> None:
         """Drop the model (or keep it for the next job of a sweep), restore torch's threads. Idempotent."""
-        loaded, self._loaded, self._renderer = self._loaded, None, None
+        loaded, self._loaded, self._renderer, self._grammars = self._loaded, None, None, None
         self._naive = self._shared = None
         if self._threads_before is not None:
             import torch
@@ -261,6 +280,18 @@ class HFEngine:
         gc.collect()
         if self._loaded is not None:
             self._loaded.release_cached_memory()
+
+    def _constraining(self, requests: Sequence[Request]) -> "Grammars | None":
+        """The grammars of this model's tokenizer, made once; None where no request is constrained."""
+        if all(request.constraint is None for request in requests):
+            return None
+        if self._grammars is None:
+            from wattrack.engines.constraint import Grammars
+
+            loaded, _ = self._ready()
+            width = loaded.model.config.get_text_config(decoder=True).vocab_size
+            self._grammars = Grammars(loaded.tokenizer, loaded.end_ids, width)
+        return self._grammars
 
     def _mode(self, longest: int, new_tokens: int) -> "NaiveMode | SharedMode":
         """Who answers texts of up to this many prompt and new tokens, with limits that fit them."""

@@ -124,7 +124,7 @@ def prime(settings: Settings, checkpoint: Checkpoint, requests: Sequence[Request
     """Import what loading this checkpoint imports on the way, free an earlier job's other model, and see what fits.
 
     Raises:
-        EngineError: as `load`; or the model does not fit, with the numbers.
+        EngineError: as `load`; or the model does not fit, with the numbers; or answers cannot be constrained as asked.
     """
     import accelerate  # noqa: F401  for device_map
 
@@ -134,9 +134,20 @@ def prime(settings: Settings, checkpoint: Checkpoint, requests: Sequence[Request
         effective = resolve(settings, config)
         held = KEEPER.held_bytes(_key(settings, checkpoint, effective))
         fit = predict(settings, config, effective, tokenizer, requests)
+    _check_constraints(config, tokenizer, requests)
     fit = replace(fit, free=None if fit.free is None else fit.free + held, used=max(0, fit.used - held))
     fit.refuse(settings.batch_size)
     return fit
+
+
+def _check_constraints(config: Any, tokenizer: Tokenizer, requests: Sequence[Request | ChoiceRequest]) -> None:
+    """EngineError where these answers cannot be constrained as asked; the stored end tokens come with the weights."""
+    constrained = [r for r in requests if isinstance(r, Request) and r.constraint is not None]
+    text = config.get_text_config(decoder=True)
+    if constrained and (end_ids := _end_ids(text.eos_token_id, tokenizer)):
+        from wattrack.engines.constraint import Grammars
+
+        Grammars(tokenizer, end_ids, text.vocab_size).check(constrained)
 
 
 def _kept(
@@ -293,13 +304,18 @@ def _take_over_generation(model: Any, tokenizer: Tokenizer) -> tuple[tuple[int, 
     ends = theirs.eos_token_id
     if ends is None:
         ends = model.config.get_text_config(decoder=True).eos_token_id
-    listed = [] if ends is None else list(ends) if isinstance(ends, (list, tuple)) else [ends]
-    if tokenizer.eos_token_id is not None:
-        listed.append(tokenizer.eos_token_id)
     dropped = {key: value for key, value in theirs.to_diff_dict().items() if key not in _KEPT_DEFAULTS}
     model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
     line = ", ".join(f"{key}={value}" for key, value in sorted(dropped.items()))
-    return tuple(dict.fromkeys(int(end) for end in listed)), f"checkpoint defaults ignored: {line or 'none'}"
+    return _end_ids(ends, tokenizer), f"checkpoint defaults ignored: {line or 'none'}"
+
+
+def _end_ids(ends: Any, tokenizer: Tokenizer) -> tuple[int, ...]:
+    """A checkpoint's end tokens (one, several or None) and the tokenizer's own."""
+    listed = [] if ends is None else list(ends) if isinstance(ends, (list, tuple)) else [ends]
+    if tokenizer.eos_token_id is not None:
+        listed.append(tokenizer.eos_token_id)
+    return tuple(dict.fromkeys(int(end) for end in listed))
 
 
 def _context(settings: Settings, model: Any) -> int | None:

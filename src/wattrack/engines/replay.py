@@ -31,6 +31,9 @@ class ReplayEngine:
             raise EngineError(f"cannot replay: {e}") from e
         self._responses = {(response.sample_id, response.repeat): response for response in recorded}
 
+    def check_constraints(self) -> None:
+        """What was recorded is what there is."""
+
     def prepare(self, requests: Sequence[Request | ChoiceRequest] = ()) -> None:
         """Nothing to import."""
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wattrack.engines.attention import Prefix, Step, running
 from wattrack.engines.batching import Row
+from wattrack.engines.constraint import Grammars, failure
 from wattrack.engines.decoding import Answer
 from wattrack.engines.packing import forward, straight
 from wattrack.engines.stamps import Sampler
@@ -29,6 +30,8 @@ class Going:
     own: int
     """Its tokens whose keys and values are stored, prefix excluded."""
     generator: torch.Generator | None
+    matcher: Any
+    """Has read the answer but for its newest token; None = free decoding."""
     started_s: float
     started_unix_ms: int
     ids: list[int] = field(default_factory=list)
@@ -46,6 +49,7 @@ class Going:
             times_s=self.times_s,
             batch_size=self.beside,
             started_unix_ms=self.started_unix_ms,
+            failure=failure(self.matcher),
         )
 
 
@@ -72,6 +76,7 @@ class RollingBatch:
         end_ids: Sequence[int],
         stops: StopStrings,
         limits: Limits,
+        grammars: Grammars | None = None,
     ) -> None:
         """`rows` in the order in which they are admitted; buffers are allocated for the longest of them."""
         self._model = model
@@ -80,6 +85,7 @@ class RollingBatch:
         self._end_ids = frozenset(end_ids)
         self._stops = stops
         self._limits = limits
+        self._grammars = grammars
         self._sampler = Sampler(generation.temperature, generation.top_p) if generation.temperature > 0 else None
         self._waiting = deque(rows)
         self._going: list[Going] = []
@@ -132,6 +138,7 @@ class RollingBatch:
                 row=row,
                 own=len(ids),
                 generator=self._generator(row, logits.device),
+                matcher=None if self._grammars is None else self._grammars.begin(row.request),
                 started_s=started_s,
                 started_unix_ms=started_unix_ms,
             )
@@ -174,8 +181,11 @@ class RollingBatch:
     def _take(self, rows: Sequence[Going], logits: Tensor) -> None:
         """Choose the next token of each row; logits is (rows, vocabulary)."""
         scores = logits
+        if self._grammars is not None:
+            newest = [row.ids[-1] if row.ids else None for row in rows]
+            scores = self._grammars.masked(scores, [row.matcher for row in rows], newest)
         if self._sampler is not None:
-            scores = self._sampler.noisy(logits.float(), [row.generator for row in rows])
+            scores = self._sampler.noisy(scores.float(), [row.generator for row in rows])
         chosen = scores.max(-1).indices.tolist()  # the first of equals, as argmax, several times faster on CPUs
         now_s = time.perf_counter()
         for row, token in zip(rows, chosen, strict=True):

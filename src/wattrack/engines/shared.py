@@ -1,5 +1,6 @@
 """Mode `shared`: common beginnings computed once, rows packed without padding, a rolling batch while generating."""
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -42,10 +43,11 @@ class SharedMode:
 
     def generate(self, rows: Sequence[Row], plan: Plan) -> Iterator[Response]:
         """One Response per row as they finish; of identical greedy rows one is computed, the others get its text."""
-        same: dict[tuple[int, ...], list[Row]] = defaultdict(list)
+        same: dict[tuple[object, ...], list[Row]] = defaultdict(list)
         for number, row in enumerate(rows):
-            # Sampled rows differ by their seeds: each is its own.
-            same[row.ids if plan.generation.temperature <= 0 else (number,)].append(row)
+            # Sampled rows differ by their seeds: each is its own. The order of a schema's keys matters.
+            alike = (row.ids, json.dumps(row.request.constraint))
+            same[alike if plan.generation.temperature <= 0 else (number,)].append(row)
         firsts = [equal[0] for equal in same.values()]
         others = {_key(equal[0]): equal[1:] for equal in same.values()}
         # Groups are generated one after the other: one more is worth it only if it saves more than its steps cost.
@@ -120,6 +122,7 @@ class SharedMode:
             end_ids=plan.end_ids,
             stops=plan.stops,
             limits=self.limits,
+            grammars=plan.grammars,
         )
 
     def _shrink(self, error: Exception, left: int) -> bool:

@@ -24,15 +24,21 @@ class StampStreamer(BaseStreamer):
         self.stamps_s: list[float] = []
         """perf_counter of each step."""
         self._prompt_seen = False
+        self._newest: torch.Tensor | None = None
 
     def put(self, value: torch.Tensor) -> None:
         """One step's tokens, shape (batch,), or first the prompt."""
         if self._prompt_seen:
             self.stamps_s.append(time.perf_counter())
+            self._newest = value
         self._prompt_seen = True
 
     def end(self) -> None:
         """Nothing is held back."""
+
+    def newest(self) -> list[int] | None:
+        """The latest step's tokens by row; None before the first."""
+        return None if self._newest is None else self._newest.tolist()
 
     def since_start_s(self, steps: int) -> tuple[float, ...]:
         """Stamps of the first `steps` steps in seconds after the start, to the microsecond."""

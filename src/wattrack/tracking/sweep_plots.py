@@ -27,7 +27,14 @@ from wattrack.tracking.plots import (
 
 MEASURED, MODELLED = "energy/measured_wh", "energy/codecarbon_wh"
 
-_VARYING = {"dataset": "", "preset": "", "hardware": "", "effective/mode": "", "preset/batch_size": "batch "}
+_VARYING = {
+    "dataset": "",
+    "dataset/protocol": "",
+    "preset": "",
+    "hardware": "",
+    "effective/mode": "",
+    "preset/batch_size": "batch ",
+}
 """What tells two runs of a model apart, with the word that stands before its value."""
 _HEADLINE = (
     "quality/score",

@@ -116,6 +116,7 @@ _COMPARISON_SETTINGS = (
     "model",
     "model/params_b",
     "dataset",
+    "dataset/protocol",
     "preset",
     "hardware",
     LATENCY,

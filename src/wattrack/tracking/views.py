@@ -178,7 +178,9 @@ def _leaderboard(available: Available) -> State:
 
 
 def _by_model(available: Available) -> State:
-    by_model = {"aggregateFunction": "average", "groupByKeys": [{"mode": "param", "groupByData": "model"}]}
+    # What answers to different protocols (constrained and free decoding) score is never averaged.
+    keys = [{"mode": "param", "groupByData": name} for name in ("model", "dataset/protocol_id")]
+    by_model = {"aggregateFunction": "average", "groupByKeys": keys}
     return _state(**_columns(available, extra_px=70), groupBy=by_model)  # room for "(average)"
 
 
