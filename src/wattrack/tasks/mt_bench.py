@@ -48,7 +48,8 @@ def to_sample(sample_id: str, row: Row) -> Sample:
         raise DatasetError(f"`turns` must be two texts, got {turns!r:.80}")
     if category not in CATEGORIES:
         raise DatasetError(f"`category` must be one of {', '.join(CATEGORIES)}, got {category!r}")
-    references = row.get("reference") if category in WITH_REFERENCE else None
+    # A question without a reference has an empty list where a table has the column.
+    references = (row.get("reference") or None) if category in WITH_REFERENCE else None
     if references is not None and not _is_pair(references):
         raise DatasetError(f"`reference` must be a text for each turn, got {references!r:.80}")
     return Sample(
