@@ -7,7 +7,6 @@ Paths and headers are those that the installed clients ask for: `/api/datasets/I
 import hashlib
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -78,6 +77,8 @@ def serving(hub: Hub) -> Iterator[Hub]:
 class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     cut = False
+    wbufsize = -1  # one packet an answer: two of them would wait for each other
+    disable_nagle_algorithm = True
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -143,13 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         below = [path for path in files if path.startswith(prefix)]
         if inside and not below:
             return self._refuse(404, "EntryNotFound")
-        folders = {
-            "/".join(path.split("/")[: depth + 1])
-            for path in below
-            for depth in range(len(path.split("/")) - 1)
-            if f"{'/'.join(path.split('/')[: depth + 1])}/".startswith(prefix)
-            and "/".join(path.split("/")[: depth + 1]) != inside
-        }
+        folders = {parent for path in below for parent in _parents(path) if parent.startswith(prefix)}
         names = [n for n in sorted([*below, *folders]) if recursive or "/" not in n.removeprefix(prefix)]
         return self._json([entry for name in names for entry in _entry(files, name)])
 
@@ -196,6 +191,11 @@ def _info(repo_id: str, repository: Repository, commit: str, files: Files) -> di
         "tags": [],
         "siblings": [{"rfilename": path} for path in sorted(files)],
     }
+
+
+def _parents(path: str) -> list[str]:
+    words = path.split("/")
+    return ["/".join(words[:depth]) for depth in range(1, len(words))]
 
 
 def _entry(files: Files, path: str) -> list[dict[str, object]]:

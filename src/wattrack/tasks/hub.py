@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,20 +89,27 @@ def cached_commit(hub_id: str, revision: str) -> str | None:
     return commit if _COMMIT.fullmatch(commit) and (_folder(hub_id) / "snapshots" / commit).is_dir() else None
 
 
-def cached_rows_exist(hub_id: str, configs: tuple[str | None, ...], split: str, revision: str) -> str | None:
-    """The commit of which the cache has every file of a split; None when any is missing. Reads no rows."""
+def complete_in_cache(hub_id: str, configs: Sequence[str | None], split: str, revision: str) -> str | None:
+    """The commit of which the cache has every file of a split in all `configs`; None without. Reads no rows."""
     try:
         state = _cached(hub_id, revision, "not asked")
-        readme = _fetch(state, "README.md").read_text("utf-8") if "README.md" in state.files else ""
+        card = metadata(_fetch(state, "README.md").read_text("utf-8")) if "README.md" in state.files else {}
         for config in configs:
-            data_files(state.files, metadata(readme), config, split)
+            data_files(state.files, card, config, split)
     except DatasetError:
         return None
     return state.commit
 
 
-class _Unreachable(Exception):  # noqa: N818  not an error of ours: the cache may serve
-    """No answer, or none of use; its text says which."""
+def has_token() -> bool:
+    """Whether the hub's client knows a token, from HF_TOKEN or a login."""
+    from huggingface_hub import get_token
+
+    return get_token() is not None
+
+
+class _Unreachable(Exception):
+    """No answer, or none of use, its text says which; not an error yet: the cache may serve."""
 
 
 def _ask(hub_id: str, revision: str) -> tuple[str, tuple[str, ...]]:
@@ -224,14 +231,12 @@ def _folder(hub_id: str) -> Path:
 
 
 def _no_access(hub_id: str) -> UnavailableError:
-    from huggingface_hub import constants, get_token
+    from huggingface_hub import constants
 
     page = f"{constants.ENDPOINT}/datasets/{hub_id}"
-    if get_token() is None:
+    if not has_token():
         return UnavailableError(f"{hub_id} is gated: accept its terms at {page} and set HF_TOKEN")
-    return UnavailableError(
-        f"{hub_id} is gated: the account of your HF_TOKEN has no access; accept its terms at {page}"
-    )
+    return UnavailableError(f"{hub_id} is gated and the account of HF_TOKEN has no access: accept its terms at {page}")
 
 
 def _reason(error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """Which files of a dataset's repository hold a split: by the card's `configs`, or by the names of files and folders.
 
-The rules are those of the hub and of the `datasets` package (huggingface.co/docs/hub/datasets-data-files-configuration):
-a card may list for each config the files of each split; without such a list a folder or a file that is called after a
-split holds it, and where nothing is, everything is `train`.
+The rules are the hub's (huggingface.co/docs/hub/datasets-data-files-configuration) and the `datasets` package's: a card
+may list for each config the files of each split; without such a list a folder or a file that is called after a split
+holds it, and where nothing is, everything is `train`.
 """
 
 import re
