@@ -5,17 +5,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from huggingface_hub import snapshot_download
 from omegaconf import OmegaConf
+from rich.table import Table
 
 from dataset_rows import INVENTED, bbh
 from hub_repositories import Configs, jsonl, repository
 from hub_server import TOKEN, Hub, serving
 from support import Compose
-from wattrack import availability, wiring
+from wattrack import availability, catalogue, wiring
 from wattrack.errors import DatasetError
 from wattrack.tasks.task import Task
 
@@ -73,7 +75,8 @@ def test_rows_and_worked_examples_are_those_of_local_files(
     commit = hub.push(data.hub_id, repository(name, configs), gated=name == "gpqa")
     stem = "question" if name == "mt_bench" else data.split
     folder = _local(tmp_path / "local", configs, data.hub_config, list(data.parts), stem)
-    fetched, local = task(composed, name, *few), task(composed, name, *few, f"dataset.data_dir={folder}")
+    fetched = task(composed, name, *few)
+    local = replace(fetched, source=replace(fetched.source, data_dir=folder))
     if name == "bbh":  # its prompts are files that are not shipped
         (samples, facts), (same, known) = fetched.samples(None, 0), local.samples(None, 0)
         assert samples == same
@@ -277,3 +280,36 @@ def test_the_list_tells_what_is_at_hand(hub: Hub, composed: Compose, monkeypatch
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert state("mmlu") == "missing: not in the cache"
     assert (state("perf"), state("prompts")) == ("ready: generated", "ready: in the package")
+
+
+def test_the_list_has_a_line_for_each_dataset_and_says_what_to_do(hub: Hub) -> None:
+    parts = list(catalogue.catalogue())
+    datasets = next(t for t in parts if isinstance(t, Table) and t.columns[0].header == "dataset=")
+    rows = list(zip(*(map(str, column.cells) for column in datasets.columns), strict=True))
+    named = {row[0]: row[1:] for row in rows}
+    assert named["gpqa"][:2] == ("gated: set HF_TOKEN (2)", "198")
+    assert named["gsm8k"] == (
+        "missing: still on the hub", "1319", "base@1*, chat@1", "exact_match_strict", "mit", "openai/gsm8k"
+    )  # fmt: skip
+    assert named["wattbot"][1] == "not stated"
+    assert named["wattbot"][4] == "unknown"
+    notes = "".join(part for part in parts if isinstance(part, str))
+    assert f"(2) gpqa: accept the terms at {hub.url}/datasets/Idavidrein/gpqa" in notes
+    assert "(1) bfcl: dataset.data_dir is the folder bfcl_eval/data of the package bfcl-eval" in notes
+    assert "bbh: also needs the authors' prompts: dataset.prompts_dir" in notes
+
+
+def test_checking_a_dataset_reads_every_row(hub: Hub, tmp_path: Path) -> None:
+    def cells(*overrides: str) -> dict[str, str]:
+        names, values = (map(str, column.cells) for column in availability.checked(overrides).columns)
+        return dict(zip(names, values, strict=True))
+
+    commit = hub.push("openai/gsm8k", repository("gsm8k", GSM8K))
+    found = cells("dataset=gsm8k")
+    assert found["rows"] == "2, but the publisher states 1319"
+    assert (found["revision"], found["protocol"]) == (commit, "gsm8k/base@1")
+    (tmp_path / "test.jsonl").write_bytes(jsonl(GSM8K["main"]["test"]))
+    assert cells("dataset=gsm8k", f"dataset.data_dir={tmp_path}")["digest"] == found["digest"]
+    (tmp_path / "test.jsonl").write_bytes(jsonl([{"question": "?", "answer": "no number"}]))
+    with pytest.raises(DatasetError, match=r"test\.jsonl:1: `answer` must be"):
+        availability.checked(["dataset=gsm8k", f"dataset.data_dir={tmp_path}"])

@@ -131,6 +131,8 @@ def _json(text: str, name: str, key: str | None) -> Iterator[Located]:
         raise DatasetError(f"{name}:{e.lineno}: not valid JSON ({e.msg}); is the file truncated?") from e
     if isinstance(content, dict):
         content = next((content[k] for k in ("data", "samples", "problems", "examples") if k in content), content)
+    if isinstance(content, dict) and content and not any(isinstance(v, dict | list) for v in content.values()):
+        content = [content]  # a file of JSON lines with one line
     if isinstance(content, dict):
         named = content.items()
         content = [{key: k, **row} if key is not None and isinstance(row, dict) else row for k, row in named]
