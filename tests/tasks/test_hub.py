@@ -204,7 +204,7 @@ import sys, time
 from concurrent.futures import ThreadPoolExecutor
 from wattrack.errors import DatasetError
 from wattrack.tasks import hub, task
-hub._ASK_DEADLINE_S = hub._SILENCE_S = 3.0
+hub._ASK_DEADLINE_S = hub._SILENCE_S = 1.5
 
 def said(name):
     source = task.Source(name=name, split="test", hub_id=name, hub_config="main")
