@@ -1,6 +1,5 @@
 """Whether a dataset's rows are at hand: told from the disk for the list, or by reading and checking every row."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +44,8 @@ def _local(dataset: Mapping[str, Any], folder: Path) -> str:
 
 
 def _on_the_hub(dataset: Mapping[str, Any]) -> str:
+    from huggingface_hub import constants
+
     hub_id, revision = str(dataset["hub_id"]), str(dataset.get("revision", "main"))
     configs = tuple(dataset.get("parts") or [dataset.get("hub_config")])
     split = str(dataset.get("split", "test"))
@@ -56,7 +57,7 @@ def _on_the_hub(dataset: Mapping[str, Any]) -> str:
         return f"{READY}: {commit[:8]} in the cache{without}"
     if dataset.get("gated"):
         return f"{GATED}: HF_TOKEN is set (2)" if hub.has_token() else f"{GATED}: set HF_TOKEN (2)"
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "on", "yes", "true"):
+    if constants.HF_HUB_OFFLINE:
         return f"{MISSING}: not in the cache"
     return f"{MISSING}: still on the hub"
 

@@ -38,7 +38,6 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         monkeypatch.delenv("HF_TOKEN", raising=False)
         monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
-        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         yield made
 
 
@@ -200,11 +199,11 @@ def test_what_the_hub_does_not_have(hub: Hub, composed: Compose, overrides: list
 
 
 _GIVEN_UP = """
-import sys, time
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from wattrack.errors import DatasetError
 from wattrack.tasks import hub, task
-hub._ASK_DEADLINE_S = hub._SILENCE_S = 1.5
+hub._ASK_DEADLINE_S, hub._SILENCE_S = 6.0, 1.5
 
 def said(name):
     source = task.Source(name=name, split="test", hub_id=name, hub_config="main")
@@ -277,7 +276,7 @@ def test_the_list_tells_what_is_at_hand(hub: Hub, composed: Compose, monkeypatch
     assert state("gpqa") == f"ready: {gated[:8]} in the cache"
     assert state("bfcl") == "missing: needs data_dir (1)"
     assert state("gsm8k", data_dir="/nowhere") == "missing: dataset.data_dir=/nowhere: no such folder"
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    offline(monkeypatch)
     assert state("mmlu") == "missing: not in the cache"
     assert (state("perf"), state("prompts")) == ("ready: generated", "ready: in the package")
 
