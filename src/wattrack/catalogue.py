@@ -1,21 +1,20 @@
 """What can be named on the command line: models, datasets, presets, hardware, experiments; read from the YAMLs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import yaml
 from rich.table import Table
 
-from wattrack import places
+from wattrack import availability, places
 from wattrack.refusal import choices
 
 
-def catalogue() -> Iterator[Table]:
-    """One table per config group."""
+def catalogue() -> Iterator[Table | str]:
+    """One table per config group, and notes on the datasets' one."""
     folder = places.conf_dir()
     yield _table(folder, "model", ("id", "params_b", "licence", "gated"))
-    yield _datasets(folder)
+    yield from _datasets(folder)
     yield _table(folder, "preset", ("dtype", "quantization", "kv_cache", "attention", "batch_size"))
     yield _table(folder, "hardware", ("device",))
     yield _first_comments(folder, "experiment")
@@ -29,37 +28,22 @@ def _table(folder: Path, group: str, columns: tuple[str, ...]) -> Table:
     return table
 
 
-def _datasets(folder: Path) -> Table:
-    table = Table("dataset=", "rows", "protocols", "headline metric", "licence", "source")
-    for name in choices("dataset"):
-        content = yaml.safe_load((folder / "dataset" / f"{name}.yaml").read_text("utf-8"))
+def _datasets(folder: Path) -> Iterator[Table | str]:
+    table = Table("dataset=", "state", "rows", "protocols", "headline metric", "licence", "hub id")
+    contents = {n: yaml.safe_load((folder / "dataset" / f"{n}.yaml").read_text("utf-8")) for n in choices("dataset")}
+    for name, content in contents.items():
         protocols = content["protocols"]
         table.add_row(
             name,
-            str(content.get("rows", "")),
+            availability.state(content),
+            str(content.get("rows", "not stated")),
             ", ".join(f"{k}@{v['version']}" + ("*" if k == content["protocol"] else "") for k, v in protocols.items()),
             str(protocols[content["protocol"]]["headline"]),
-            str(content.get("licence", "")),
-            _where(content),
+            str(content.get("licence", "unknown")),
+            str(content.get("hub_id", "")),
         )
-    return table
-
-
-def _where(dataset: Mapping[str, Any]) -> str:
-    """Whether the rows are at hand."""
-    if dataset.get("generator"):
-        return "ready: generated"
-    if dataset.get("embedded"):
-        return "ready: in the package"
-    if not dataset.get("hub_id"):
-        return "local files: dataset.data_dir"
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    cached = Path(HF_HUB_CACHE) / f"datasets--{dataset['hub_id'].replace('/', '--')}"
-    if cached.is_dir():
-        return f"ready: {dataset['hub_id']} is in the cache"
-    gated = "gated (accept its terms, HF_TOKEN), " if dataset.get("gated") else ""
-    return f"{gated}on the hub: {dataset['hub_id']}"
+    yield table
+    yield "\n".join(availability.notes(contents))
 
 
 def _first_comments(folder: Path, group: str) -> Table:

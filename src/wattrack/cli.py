@@ -181,7 +181,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     verbs.add_parser("run", help="run a job or, with -m, a sweep; takes Hydra overrides (wattrack run --help)")
-    verb = verbs.add_parser("list", help="models, datasets, presets and experiments that can be named")
+    verb = verbs.add_parser("list", help="what can be named; with dataset=NAME: read its rows and check them")
+    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="dataset=NAME, dataset.data_dir=DIR ...")
     verb.set_defaults(call=_list)
     verb = verbs.add_parser("ui", help="open the store that runs are written to")
     verb.add_argument("--host", default="127.0.0.1")
@@ -202,8 +203,21 @@ def _parser() -> argparse.ArgumentParser:
 def _list(options: argparse.Namespace) -> int:
     from wattrack.catalogue import catalogue
 
-    for table in catalogue():
-        _console.print(table)
+    if options.overrides:
+        return _check_rows(options.overrides)
+    for part in catalogue():
+        _console.print(part, highlight=False, soft_wrap=isinstance(part, str))
+    return FINISHED
+
+
+def _check_rows(overrides: Sequence[str]) -> int:
+    from wattrack.availability import checked
+
+    try:
+        _console.print(checked(overrides), highlight=False)
+    except (ConfigError, DatasetError, HydraException, OmegaConfBaseException) as e:
+        _complain(_explain(e))
+        return REFUSED
     return FINISHED
 
 

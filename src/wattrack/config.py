@@ -118,7 +118,9 @@ class DatasetConfig:
     """Split -> name of its file in `data_dir` without ending, tried after the split's own name and usual ones
     (`validation` may be `dev` or `val`)."""
     reader: dict[str, Any] | None = None
-    """Where a split is no single file: (data_dir, split) -> located rows; such rows are only read locally."""
+    """Where a split in `data_dir` is no single file: (data_dir, split) -> located rows."""
+    obtain: str | None = None
+    """How to come by the files of `data_dir`, where the hub has none that fit."""
     generator: dict[str, Any] | None = None
     """Rows made by a function, () -> located rows; `data_dir` goes before it."""
     embedded: str | None = None

@@ -138,7 +138,7 @@ def build_task(cfg: DictConfig) -> Task:
         revision=data.revision,
         files=dict(data.files),
         rows=data.rows,
-        gated=data.gated,
+        obtain=data.obtain,
         generator=None if data.generator is None else _instantiate(data.generator, "dataset.generator"),
         reader=None if data.reader is None else _instantiate(data.reader, "dataset.reader"),
     )

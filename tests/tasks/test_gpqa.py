@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import Compose
-from wattrack import benchmark, catalogue, wiring
+from wattrack import benchmark, wiring
 from wattrack.errors import DatasetError
 from wattrack.schema import ChoiceRequest, Request, Sample
 from wattrack.tasks import gpqa
@@ -106,23 +106,3 @@ def test_rows_as_the_hub_gives_them_and_bad_ones(composed: Compose, tmp_path: Pa
         DatasetError, match=r"train\.jsonl:1: `Incorrect Answer 2` must be a non-empty string, got None"
     ):
         build(composed, tmp_path).samples(None, 0)
-
-
-def test_without_access_one_line_says_how_to_get_it(composed: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> str:
-        raise DatasetError("the hub says no")
-
-    monkeypatch.setattr("wattrack.tasks.task.hub_commit", refuse)
-    with pytest.raises(DatasetError, match=r"Idavidrein/gpqa is gated: accept its terms there, set HF_TOKEN") as caught:
-        wiring.build_task(composed("dataset=gpqa")).samples(1, 0)
-    assert "dataset.data_dir=FOLDER (gpqa_diamond.csv)" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    with pytest.raises(DatasetError, match="the hub says no"):
-        wiring.build_task(composed("dataset=gsm8k")).samples(1, 0)
-
-
-def test_the_list_shows_it_as_gated() -> None:
-    datasets = next(table for table in catalogue.catalogue() if table.columns[0].header == "dataset=")
-    names, sources = ([*column.cells] for column in (datasets.columns[0], datasets.columns[-1]))
-    assert "gated (accept its terms, HF_TOKEN)" in str(sources[names.index("gpqa")])
-    assert "gated" not in str(sources[names.index("gsm8k")])

@@ -2,8 +2,8 @@
 
 import csv
 import gzip
+import io
 import json
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -12,38 +12,56 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wattrack.errors import DatasetError
-from wattrack.tasks.rows import embedded_rows, find_local, hub_commit, hub_rows, local_rows
+from wattrack.tasks.rows import embedded_rows, find_local, jsonl_rows, local_rows
 
-ROWS = [{"question": "a\u2028b?", "answer": "#### 1"}, {"question": "NA", "answer": "#### 2"}]
+ROWS = [
+    {"question": "a\u2028b?", "answer": "#### 1"},
+    {"question": "NA", "answer": "#### 2"},
+    {"question": 'two\r\n"lines", and\nmore', "answer": "007"},
+]
 
 
 def _write(folder: Path, kind: str) -> Path:
     file = folder / f"test.{kind}"
     lines = "\n".join(json.dumps(r, ensure_ascii=False) for r in ROWS) + "\n"
-    if kind == "jsonl":
-        file.write_text("\ufeff" + lines, "utf-8")
-    elif kind == "jsonl.gz":
-        file.write_bytes(gzip.compress(lines.encode()))
-    elif kind == "json":
-        file.write_text(json.dumps({"data": ROWS}), "utf-8")
-    elif kind == "parquet":
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=["question", "answer"])
+    writer.writeheader()
+    writer.writerows(ROWS)
+    texts = {"jsonl": "\ufeff" + lines, "json": json.dumps({"data": ROWS}), "csv": "\ufeff" + table.getvalue()}
+    if kind == "parquet":
         pd.DataFrame(ROWS).to_parquet(file)
+    elif kind.endswith(".gz"):
+        file.write_bytes(gzip.compress(texts[kind.removesuffix(".gz")].encode()))
     else:
-        with file.open("w", encoding="utf-8-sig", newline="") as stream:
-            writer = csv.DictWriter(stream, fieldnames=["question", "answer"])
-            writer.writeheader()
-            writer.writerows(ROWS)
+        file.write_text(texts[kind], "utf-8", newline="")
     return file
 
 
-@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "json", "parquet", "csv"])
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "json", "json.gz", "parquet", "csv", "csv.gz"])
 def test_every_format_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
     file = _write(tmp_path, kind)
     assert find_local(tmp_path, "test") == file
     assert [row for _, row in local_rows(file)] == ROWS
 
 
-@pytest.mark.parametrize("shape", [ROWS, {"samples": ROWS}, {"problems": ROWS}, {"a": ROWS[0], "b": ROWS[1]}])
+def test_json_lines_may_be_called_json(tmp_path: Path) -> None:
+    (tmp_path / "test.json").write_text("".join(json.dumps(row) + "\r\n" for row in ROWS), "utf-8", newline="")
+    assert [row for _, row in local_rows(tmp_path / "test.json")] == ROWS
+    (tmp_path / "test.json").write_text('{"a": 1}\n{"a": ', "utf-8")
+    with pytest.raises(DatasetError, match=r"test\.json:2: not valid JSON"):
+        local_rows(tmp_path / "test.json")
+
+
+def test_the_names_of_samples_become_a_field_where_one_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "test.json").write_text(json.dumps({"7": {"a": 1}, "8": {"a": 2, "id": "own"}}), "utf-8")
+    rows = [row for _, row in local_rows(tmp_path / "test.json", key="id")]
+    assert rows == [{"id": "7", "a": 1}, {"id": "own", "a": 2}]
+
+
+@pytest.mark.parametrize(
+    "shape", [ROWS, {"data": ROWS}, {"samples": ROWS}, {"problems": ROWS}, {"examples": ROWS}, dict(enumerate(ROWS))]
+)
 def test_json_shapes(tmp_path: Path, shape: object) -> None:
     (tmp_path / "test.json").write_text(json.dumps(shape), "utf-8")
     assert [row for _, row in local_rows(tmp_path / "test.json")] == ROWS
@@ -52,8 +70,13 @@ def test_json_shapes(tmp_path: Path, shape: object) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"no rows"),
-        (b"\n\n", r"no rows"),
+        (b"", r"no rows; the file is empty"),
+        (b"\n\n", r"no rows in it"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+            r"test\.jsonl: a Git LFS pointer, not the data: run `git lfs pull`",
+        ),
+        (b"\n<!DOCTYPE html>\n<html>", r"test\.jsonl: a web page, not data: download the raw file"),
         (b'{"question": "a"}\n{"question": "b', r"test\.jsonl:2: not valid JSON .*truncated"),
         (b'{"question": "a"}\n\n[1]\n', r"test\.jsonl:3: expected a JSON object, got list"),
         (b'{"question": "\xff"}\n', r"not UTF-8"),
@@ -62,8 +85,27 @@ def test_json_shapes(tmp_path: Path, shape: object) -> None:
 def test_damage_is_named_with_file_and_line(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "test.jsonl"
     file.write_bytes(content)
-    with pytest.raises(DatasetError, match=message):
-        local_rows(file)
+    for read in (local_rows, jsonl_rows):
+        with pytest.raises(DatasetError, match=message):
+            read(file)
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.gz", "json", "json.gz", "parquet", "csv", "csv.gz", "txt"])
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"])
+def test_an_empty_file_and_a_pointer_are_said_so_in_every_format(tmp_path: Path, kind: str, content: bytes) -> None:
+    (tmp_path / f"test.{kind}").write_bytes(content)
+    with pytest.raises(DatasetError, match=r"the file is empty|a Git LFS pointer"):
+        local_rows(find_local(tmp_path, "test"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [("json", b"[]"), ("json", b"{}"), ("json", b'{"data": []}'), ("csv", b"question,answer\n"), ("txt", b"\n \n")],
+)
+def test_a_file_without_rows_is_an_error(tmp_path: Path, kind: str, content: bytes) -> None:
+    (tmp_path / f"test.{kind}").write_bytes(content)
+    with pytest.raises(DatasetError, match="no rows in it"):
+        local_rows(tmp_path / f"test.{kind}")
 
 
 def test_truncated_gzip(tmp_path: Path) -> None:
@@ -102,41 +144,6 @@ def test_a_split_may_have_a_usual_name_or_a_given_one(tmp_path: Path) -> None:
         find_local(tmp_path, "train", "train_m")
     (tmp_path / "train.jsonl").write_text("{}", "utf-8")
     assert find_local(tmp_path, "train", "train_xs").name == "train.jsonl", "a split's own name comes first"
-
-
-def test_unreachable_hub_is_one_actionable_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets.config
-
-    def wait(seconds: float) -> None:
-        pytest.fail(f"one attempt has shown that there is no network, and it waits {seconds} s for another")
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    monkeypatch.setattr(time, "sleep", wait)
-    with pytest.raises(DatasetError, match=r"cannot reach the Hugging Face hub for openai/gsm8k: .*dataset\.data_dir"):
-        hub_rows("openai/gsm8k", "main", "test", "main", hub_commit("openai/gsm8k", "main"))
-    assert datasets.config.HF_HUB_OFFLINE is False, "the next dataset is asked for again"
-
-
-def test_a_filled_cache_serves_without_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets.config
-    from datasets import DatasetInfo, Features, SplitDict, SplitInfo, Value
-    from datasets.arrow_writer import ArrowWriter
-
-    folder = tmp_path / "openai___gsm8k" / "main" / "0.0.0" / "abc"
-    folder.mkdir(parents=True)
-    with ArrowWriter(path=str(folder / "gsm8k-test.arrow"), features=Features(question=Value("string"))) as writer:
-        writer.write({"question": "1 + 1?"})
-        writer.finalize()
-    splits = SplitDict({"test": SplitInfo("test", num_examples=1, dataset_name="gsm8k")}, dataset_name="gsm8k")
-    DatasetInfo(
-        features=Features(question=Value("string")), splits=splits, dataset_name="gsm8k", config_name="main",
-        version="0.0.0", builder_name="parquet",
-    ).write_to_directory(str(folder))  # fmt: skip
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path)
-    assert hub_rows("openai/gsm8k", "main", "test", "main", None) == [
-        ("openai/gsm8k test row 0", {"question": "1 + 1?"})
-    ]
 
 
 def test_embedded_rows_are_there() -> None:

@@ -22,7 +22,7 @@ def test_every_published_row_becomes_a_question(composed: Compose) -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"G3_instruction\.jsonl is not there"):
+    with pytest.raises(DatasetError, match=r"G3_instruction\.json\(l\) is not there"):
         toolllama.read(tmp_path, "G3_instruction")
     with pytest.raises(DatasetError, match="expected all or one of G1_instruction"):
         toolllama.read(tmp_path, "test")

@@ -153,7 +153,7 @@ def test_bad_rows_and_settings_are_refused(composed: Compose, folder: Path) -> N
         build(composed, folder).samples(1, 0)
     with pytest.raises(DatasetError, match=r"`answer_value` must be a text, got 7\.5"):
         wattbot.to_sample("", {"id": "w", "question": "?", "answer_value": 7.5, "answer_unit": "", "ref_id": ""})
-    with pytest.raises(DatasetError, match=r"set hub_id, data_dir, generator or embedded"):
+    with pytest.raises(DatasetError, match=r"not on the hub; set dataset\.data_dir: the folder with train_QA\.csv"):
         wiring.build_task(composed("dataset=wattbot")).samples(1, 0)
     with pytest.raises(ConfigError, match=r"goes with style chat and with \{context\} in the template"):
         build(composed, folder, "dataset.protocols.closed.template='{context}{question}'")

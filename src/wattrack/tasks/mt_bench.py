@@ -1,8 +1,10 @@
 """MT-Bench: 80 questions of two turns, rated by a judge model (Zheng et al. 2023, arXiv:2306.05685).
 
 Row: {"question_id": 81, "category": "writing", "turns": ["...", "..."], "reference": ["...", "..."]} in question.jsonl;
-not every row has a reference. reference_answer_gpt-4.jsonl beside it, where present, has the judge model's own answers:
-{"question_id": 101, "choices": [{"turns": ["...", "..."]}]}; its authors use those, in three categories only.
+not every row has a reference. reference_answer/gpt-4.jsonl beside it (or reference_answer_gpt-4.jsonl), where present,
+has the judge model's own answers: {"question_id": 101, "choices": [{"turns": ["...", "..."]}]}; its authors use those,
+in three categories only. The hub's copy lighteval/mt-bench has the rows of question.jsonl as a table of these four columns
+(its card: question_id int64, category string, turns and reference lists of strings).
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,9 @@ from wattrack.tasks.rows import Located, jsonl_rows
 
 WITH_REFERENCE = ("math", "reasoning", "coding")
 """Categories in which the judge sees a reference."""
-_QUESTIONS, _REFERENCES = "question.jsonl", "reference_answer_gpt-4.jsonl"
+_QUESTIONS = "question.jsonl"
+_REFERENCES = ("reference_answer/gpt-4.jsonl", "reference_answer_gpt-4.jsonl")
+"""As in the authors' repository, or beside the questions."""
 
 
 def read(folder: Path, split: str) -> list[Located]:
@@ -26,11 +30,12 @@ def read(folder: Path, split: str) -> list[Located]:
 
     DatasetError when the questions are not there or an answer is malformed.
     """
-    file, answers = folder / _QUESTIONS, folder / _REFERENCES
+    file = folder / _QUESTIONS
+    answers = next((folder / name for name in _REFERENCES if (folder / name).is_file()), None)
     if not file.is_file():
         raise DatasetError(f"dataset.data_dir={folder}: {_QUESTIONS} is not there")
     known: dict[object, object] = {}
-    for where, row in jsonl_rows(answers) if answers.is_file() else ():
+    for where, row in jsonl_rows(answers) if answers is not None else ():
         try:
             known[row["question_id"]] = row["choices"][0]["turns"]  # type: ignore[index]
         except (KeyError, IndexError, TypeError) as e:
@@ -48,7 +53,8 @@ def to_sample(sample_id: str, row: Row) -> Sample:
         raise DatasetError(f"`turns` must be two texts, got {turns!r:.80}")
     if category not in CATEGORIES:
         raise DatasetError(f"`category` must be one of {', '.join(CATEGORIES)}, got {category!r}")
-    references = row.get("reference") if category in WITH_REFERENCE else None
+    # A question without a reference has an empty list where a table has the column.
+    references = (row.get("reference") or None) if category in WITH_REFERENCE else None
     if references is not None and not _is_pair(references):
         raise DatasetError(f"`reference` must be a text for each turn, got {references!r:.80}")
     return Sample(

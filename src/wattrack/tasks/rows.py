@@ -1,11 +1,11 @@
-"""Rows of a dataset from the hub, a local folder or the package, with the file and line of whatever is wrong."""
+"""Rows of a dataset from a local folder or the package, with the file and line of whatever is wrong."""
 
 import csv
 import gzip
 import io
 import json
-import logging
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,9 @@ from typing import Any
 from wattrack.errors import DatasetError
 from wattrack.protocols import Row
 
-log = logging.getLogger(__name__)
-
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet", ".csv", ".txt")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv", ".csv.gz", ".txt")
 _USUAL_NAMES = {"validation": ("dev", "val", "valid"), "dev": ("validation", "val"), "train": ("training",)}
 """Split -> what its file is called where it does not have the split's name."""
-_HUB_TIMEOUT_S = 10
 
 Located = tuple[str, Row]
 """(where the row stands, for messages: "file:line"; the row)."""
@@ -49,8 +46,7 @@ def find_local(folder: Path, split: str, other_name: str | None = None) -> Path:
 
 def jsonl_rows(file: Path) -> list[Located]:
     """All rows of a file of JSON lines, whatever its name says; DatasetError names the file and the line."""
-    data = file.read_bytes()
-    return list(_jsonl((gzip.decompress(data) if file.suffix == ".gz" else data).decode("utf-8-sig"), str(file)))
+    return _checked(file, lambda: _jsonl(_text_of(file), str(file)))
 
 
 def local_file(folder: Path, stem: str) -> Path | None:
@@ -59,33 +55,53 @@ def local_file(folder: Path, stem: str) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
-def local_rows(file: Path) -> list[Located]:
-    """All rows of one file; DatasetError names the file and the line."""
+def local_rows(file: Path, *, key: str | None = None) -> list[Located]:
+    """All rows of one file; DatasetError names the file and the line.
+
+    Where the file is an object of samples, their names go to the field `key`, if given and not there.
+    """
+    return _checked(file, lambda: _read(file, key))
+
+
+def _checked(file: Path, read: Callable[[], Iterator[Located]]) -> list[Located]:
     try:
-        rows = list(_read(file))
-    except (OSError, EOFError) as e:
+        with file.open("rb") as stream:
+            start = stream.read(200)
+        _refuse_placeholder(file, start)
+        rows = list(read())
+    except (OSError, EOFError, zlib.error) as e:
         raise DatasetError(f"{file}: cannot be read ({e}); is it complete?") from e
     except UnicodeDecodeError as e:
         raise DatasetError(f"{file}: not UTF-8 text (byte {e.start})") from e
     if not rows:
-        raise DatasetError(f"{file}: no rows; the file is empty")
+        raise DatasetError(f"{file}: no rows in it")
     return rows
 
 
-def _read(file: Path) -> Iterator[Located]:
-    name = file.name
+def _refuse_placeholder(file: Path, start: bytes) -> None:
+    """What stands in for data where a download went wrong."""
+    if not start:
+        raise DatasetError(f"{file}: no rows; the file is empty")
+    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+        raise DatasetError(f"{file}: a Git LFS pointer, not the data: run `git lfs pull` in its repository")
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise DatasetError(f"{file}: a web page, not data: download the raw file")
+
+
+def _read(file: Path, key: str | None) -> Iterator[Located]:
+    name = file.name.removesuffix(".gz")
     if name.endswith(".parquet"):
-        yield from _parquet(file)
-    elif name.endswith(".csv"):
-        yield from _csv(file.read_text("utf-8-sig"), str(file))
-    elif name.endswith(".json"):
-        yield from _json(file.read_text("utf-8-sig"), str(file))
-    elif name.endswith(".txt"):
-        yield from _text(file.read_text("utf-8-sig"), str(file))
-    elif name.endswith(".gz"):
-        yield from _jsonl(gzip.decompress(file.read_bytes()).decode("utf-8-sig"), str(file))
-    else:
-        yield from _jsonl(file.read_text("utf-8-sig"), str(file))
+        return _parquet(file)
+    if name.endswith(".json"):
+        return _json(_text_of(file), str(file), key)
+    reader = _csv if name.endswith(".csv") else _text if name.endswith(".txt") else _jsonl
+    return reader(_text_of(file), str(file))
+
+
+def _text_of(file: Path) -> str:
+    """Its characters as they are: line ends inside a cell of a table belong to the text."""
+    data = file.read_bytes()
+    return (gzip.decompress(data) if file.suffix == ".gz" else data).decode("utf-8-sig")
 
 
 def _jsonl(text: str, name: str) -> Iterator[Located]:
@@ -105,14 +121,22 @@ def _object(text: str, where: str) -> Row:
     return row
 
 
-def _json(text: str, name: str) -> Iterator[Located]:
+def _json(text: str, name: str, key: str | None) -> Iterator[Located]:
     try:
         content = json.loads(text)
     except json.JSONDecodeError as e:
+        if e.msg == "Extra data" and e.lineno > 1:  # several values: JSON lines, which some call .json
+            yield from _jsonl(text, name)
+            return
         raise DatasetError(f"{name}:{e.lineno}: not valid JSON ({e.msg}); is the file truncated?") from e
     if isinstance(content, dict):
         content = next((content[k] for k in ("data", "samples", "problems", "examples") if k in content), content)
-    rows: list[Any] = list(content.values()) if isinstance(content, dict) else content
+    if isinstance(content, dict) and content and not any(isinstance(v, dict | list) for v in content.values()):
+        content = [content]  # a file of JSON lines with one line
+    if isinstance(content, dict):
+        named = content.items()
+        content = [{key: k, **row} if key is not None and isinstance(row, dict) else row for k, row in named]
+    rows: list[Any] = content
     if not isinstance(rows, list):
         raise DatasetError(f"{name}: expected a list of rows, or an object with data, samples, problems or examples")
     for number, row in enumerate(rows, start=1):
@@ -123,7 +147,7 @@ def _json(text: str, name: str) -> Iterator[Located]:
 
 def _csv(text: str, name: str) -> Iterator[Located]:
     # Every cell stays text: a reader that guesses types turns "NA" into not-a-number.
-    reader = csv.DictReader(io.StringIO(text), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
             if None in row or None in row.values():
@@ -150,49 +174,3 @@ def _parquet(file: Path) -> Iterator[Located]:
         raise DatasetError(f"{file}: not a readable parquet file ({e})") from e
     for number, row in enumerate(rows, start=1):
         yield f"{file}: row {number}", row
-
-
-def hub_commit(hub_id: str, revision: str) -> str | None:
-    """The commit that `revision` stands for on the hub; None without network. DatasetError when the hub says no."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-
-    try:
-        return HfApi().dataset_info(hub_id, revision=revision, timeout=_HUB_TIMEOUT_S).sha
-    except GatedRepoError as e:
-        raise DatasetError(f"{hub_id} is gated: accept its terms on the hub and set HF_TOKEN") from e
-    except RepositoryNotFoundError as e:
-        raise DatasetError(f"{hub_id}: the hub has no such dataset (or it is private and HF_TOKEN is not set)") from e
-    except HfHubHTTPError as e:
-        raise DatasetError(f"{hub_id}@{revision}: the hub answered {e}") from e
-    except Exception as e:  # noqa: BLE001  the HTTP stack below the hub client has no common base for "no network"
-        log.info("%s: the hub cannot be reached (%s); looking in the cache", hub_id, type(e).__name__)
-        return None
-
-
-def hub_rows(hub_id: str, config: str | None, split: str, revision: str, commit: str | None) -> list[Located]:
-    """Rows of a split on the Hugging Face hub at `commit`, as `hub_commit` gave it.
-
-    Without network (no commit) a filled cache serves, and only the rows' digest identifies them.
-    """
-    return _load(hub_id, config, split, commit or revision, reached=commit is not None)
-
-
-def _load(hub_id: str, config: str | None, split: str, revision: str, *, reached: bool) -> list[Located]:
-    import datasets
-
-    datasets.disable_progress_bars()
-    offline = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = offline or not reached  # or it asks again, six times in 23 s, before the cache
-    try:
-        table = datasets.load_dataset(hub_id, config, split=split, revision=revision)
-    except Exception as e:
-        if reached:
-            raise DatasetError(f"{hub_id} ({config}, {split}) cannot be loaded: {e}") from e
-        raise DatasetError(
-            f"cannot reach the Hugging Face hub for {hub_id}: connect, or point HF_HOME to a filled cache, "
-            f"or give local files in the hub's schema with dataset.data_dir=FOLDER ({split}.jsonl)"
-        ) from e
-    finally:
-        datasets.config.HF_HUB_OFFLINE = offline
-    return [(f"{hub_id} {split} row {i}", row) for i, row in enumerate(table)]

@@ -17,7 +17,8 @@ from wattrack.protocols import Judging, Row, Scorer
 from wattrack.sandbox.check import Sandbox
 from wattrack.schema import ChoiceRequest, DatasetFacts, Record, Request, Response, Sample, Score
 from wattrack.scorers import reasoning
-from wattrack.tasks.rows import Located, embedded_rows, find_local, hub_commit, hub_rows, local_file, local_rows
+from wattrack.tasks import hub
+from wattrack.tasks.rows import Located, embedded_rows, find_local, local_file, local_rows
 from wattrack.tool_prompts import ToolPrompt
 from wattrack.turn_prompts import TurnsPrompt
 
@@ -30,7 +31,7 @@ Aggregate = Callable[[Sequence[Record]], Mapping[str, float | None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the rows come from: the first of `reader`, `data_dir`, `generator`, `embedded`, `hub_id` that is set."""
+    """Where the rows come from: the first of `data_dir`, `generator`, `embedded`, `hub_id` that is set."""
 
     name: str
     split: str
@@ -46,18 +47,16 @@ class Source:
     rows: int | None = None
     """Rows the publisher states; a different count is reported, not refused (a local subset is legitimate)."""
     reader: Callable[[Path, str], list[Located]] | None = None
-    """(data_dir, split) -> rows, where a split is no single file."""
-    gated: bool = False
-    """The hub asks to accept terms first."""
+    """(data_dir, split) -> rows, where a split in `data_dir` is no single file."""
+    obtain: str | None = None
+    """How to come by the files of `data_dir`, where the hub has none that fit."""
     generator: Callable[[], list[Located]] | None = None
     """Makes the rows, where nothing is read."""
 
     def load(self) -> tuple[list[Located], str, str | None]:
         """(located rows, what to call the source, resolved hub commit); DatasetError names file and line."""
         commit = None
-        if self.reader is not None:
-            if self.data_dir is None:
-                raise DatasetError(f"dataset {self.name}: set dataset.data_dir to the folder with its files")
+        if self.reader is not None and self.data_dir is not None:
             rows, source = self.reader(self.data_dir, self.split), str(self.data_dir)
         elif self.data_dir is not None:
             rows, source = self._local(self.data_dir)
@@ -68,6 +67,8 @@ class Source:
         elif self.hub_id is not None:
             rows, commit = self._hub(self.hub_id)
             source = self.hub_id
+        elif self.obtain is not None:
+            raise DatasetError(f"dataset {self.name}: its rows are not on the hub; set dataset.data_dir: {self.obtain}")
         else:
             raise DatasetError(f"dataset {self.name}: set hub_id, data_dir, generator or embedded")
         # The user's rows in place of those that come with the package.
@@ -86,23 +87,19 @@ class Source:
         return rows, str(folder)
 
     def _hub(self, hub_id: str) -> tuple[list[Located], str | None]:
-        """(rows, resolved commit); of gated rows a refusal says how to get access, whatever the hub's reason."""
+        """(rows, commit); where they cannot be had, the refusal says which local files would do."""
         try:
-            return self._from_hub(hub_id)
-        except DatasetError as e:
-            if not self.gated:
-                raise
+            state = hub.find(hub_id, self.revision)
+            if not self.parts:
+                return hub.rows(state, self.hub_config, self.split), state.commit
+            pieces = ((part, hub.rows(state, part, self.split)) for part in self.parts)
+            return [_of_part(part, located) for part, rows in pieces for located in rows], state.commit
+        except hub.UnavailableError as e:
+            stem = self.files.get(self.split, self.parts[0] if self.parts else self.split)
+            more = " and so on" if self.parts else ""
             raise DatasetError(
-                f"{hub_id} is gated: accept its terms there, set HF_TOKEN and connect, or give its file with "
-                f"dataset.data_dir=FOLDER ({self.files.get(self.split, self.split)}.csv)"
+                f"{e}; or give local files: dataset.data_dir=FOLDER with {stem}.jsonl (or .parquet, .csv){more}"
             ) from e
-
-    def _from_hub(self, hub_id: str) -> tuple[list[Located], str | None]:
-        commit = hub_commit(hub_id, self.revision)
-        if not self.parts:
-            return hub_rows(hub_id, self.hub_config, self.split, self.revision, commit), commit
-        pieces = ((p, hub_rows(hub_id, p, self.split, self.revision, commit)) for p in self.parts)
-        return [_of_part(part, located) for part, rows in pieces for located in rows], commit
 
 
 def _of_part(part: str, located: Located) -> Located:

@@ -1,7 +1,8 @@
 """ToolBench queries with their tools (Qin et al. 2024, arXiv:2307.16789): the first step alone (`scorers.toolbench`).
 
 Rows: {"query_id": "1187", "query": "...", "available_tools": [{name, description, parameters}], ...}, in one file for
-each of the six test sets; the last tool is ToolBench's own `Finish`.
+each of the six test sets; the last tool is ToolBench's own `Finish`. The authors' files map query ids to such rows
+(`toolbench/tooleval/results/default_evalset/gpt-3.5-turbo_CoT/G1_instruction.json` of github.com/OpenBMB/ToolBench).
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ from wattrack.errors import DatasetError
 from wattrack.protocols import Row
 from wattrack.schema import Sample
 from wattrack.tasks.multiple_choice import text
-from wattrack.tasks.rows import Located, jsonl_rows
+from wattrack.tasks.rows import Located, local_file, local_rows
 
 SUBSETS = ("G1_instruction", "G1_category", "G1_tool", "G2_instruction", "G2_category", "G3_instruction")
 ALL = "all"
@@ -22,12 +23,16 @@ def read(folder: Path, split: str) -> list[Located]:
     if split != ALL and split not in SUBSETS:
         raise DatasetError(f"dataset.split={split}: expected {ALL} or one of {', '.join(SUBSETS)}")
     inside = folder / "default_evalset"
-    files = {
-        name: (inside if inside.is_dir() else folder) / f"{name}.jsonl" for name in SUBSETS if split in (ALL, name)
-    }
-    if missing := [str(file) for file in files.values() if not file.is_file()]:
-        raise DatasetError(f"dataset.data_dir={folder}: {', '.join(missing)} is not there")
-    return [(where, {**row, "subset": name}) for name, file in files.items() for where, row in jsonl_rows(file)]
+    within = inside if inside.is_dir() else folder
+    files = {name: local_file(within, name) for name in SUBSETS if split in (ALL, name)}
+    if missing := [name for name, file in files.items() if file is None]:
+        raise DatasetError(f"dataset.data_dir={folder}: {', '.join(f'{m}.json(l)' for m in missing)} is not there")
+    return [
+        (where, {**row, "subset": name})
+        for name, file in files.items()
+        if file is not None
+        for where, row in local_rows(file, key="query_id")
+    ]
 
 
 def to_sample(sample_id: str, row: Row) -> Sample:
