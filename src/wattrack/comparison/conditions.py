@@ -1,4 +1,4 @@
-"""The conditions of a run's latency and throughput, and which runs may be compared by them. Pure."""
+"""The conditions of a run's latency, throughput and similarity, and which runs may be compared by them. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,16 +6,28 @@ from collections.abc import Mapping, Sequence
 from wattrack.intervals import mean
 from wattrack.schema import Record, Response
 
-LATENCY, THROUGHPUT = "latency.conditions", "throughput.conditions"
+LATENCY, THROUGHPUT, SIMILARITY = "latency.conditions", "throughput.conditions", "similarity.conditions"
 """Tags of a run."""
 
 Run = Mapping[str, object]
 """Tags, params and metrics of a run by name, `status` and `name`, as a row of `Tracker.load_runs`."""
 
-_MUST_AGREE = {LATENCY: ("mode", "batch", "concurrency", "prefix_sharing"), THROUGHPUT: ("mode", "prefix_sharing")}
+_MUST_AGREE = {
+    LATENCY: ("mode", "batch", "concurrency", "prefix_sharing"),
+    THROUGHPUT: ("mode", "prefix_sharing"),
+    SIMILARITY: ("model_id", "revision"),
+}
 """Throughput at another batch is what a comparison of batches shows, so it stays, with the mean rows beside it."""
 
-_WORDS = {"mode": "engine mode", "batch": "batch", "concurrency": "concurrency", "prefix_sharing": "prefix sharing"}
+_WORDS = {
+    "mode": "engine mode",
+    "batch": "batch",
+    "concurrency": "concurrency",
+    "prefix_sharing": "prefix sharing",
+    "model_id": "the embedder",
+    "revision": "the embedder's revision",
+}
+_WHAT = {LATENCY: "latency", THROUGHPUT: "throughput and energy per token", SIMILARITY: "similarity"}
 _NAMES_SHOWN = 4
 
 
@@ -55,8 +67,8 @@ def refusals(runs: Sequence[Run]) -> dict[str, str]:
     """Metrics that these runs must not be compared by: name -> one line saying which runs differ and how.
 
     Only finished runs count that have the metric. Latency needs equal engine mode, prefix sharing, batch and
-    concurrency; throughput and energy per token equal engine mode and prefix sharing. A run that does not state its
-    conditions agrees with none.
+    concurrency; throughput and energy per token equal engine mode and prefix sharing; similarity the same embedder.
+    A run that does not state its conditions agrees with none.
     """
     found: dict[str, str] = {}
     finished = [run for run in runs if run.get("status") == "FINISHED"]
@@ -64,8 +76,7 @@ def refusals(runs: Sequence[Run]) -> dict[str, str]:
         if (tag := _tag(metric)) is None:
             continue
         if reason := _difference([run for run in finished if _present(run.get(metric))], tag):
-            what = "latency" if tag == LATENCY else "throughput and energy per token"
-            found[metric] = f"Not compared: {what}, because {reason}"
+            found[metric] = f"Not compared: {_WHAT[tag]}, because {reason}"
     return found
 
 
@@ -80,6 +91,8 @@ def _tag(metric: str) -> str | None:
         return None
     if metric.startswith("latency/"):
         return LATENCY
+    if metric == "quality/similarity_mean":
+        return SIMILARITY
     return THROUGHPUT if metric.startswith("throughput/") or metric == "energy/j_per_output_token" else None
 
 
