@@ -98,6 +98,7 @@ METRICS: dict[str, Metric] = {
     "quality/score": Metric("1", "higher", "headline metric of the dataset; a failed question counts as wrong"),
     "quality/score_ci_low": Metric("1", "neither", "lower end of the score's 95 % Wilson interval"),
     "quality/score_ci_high": Metric("1", "neither", "upper end of the score's 95 % Wilson interval"),
+    "quality/score_n": Metric("questions", "neither", "distinct questions in the score and its interval"),
     "quality/exact_match_strict": Metric("1", "higher", "what follows the required answer marker equals the target"),
     "quality/exact_match_flexible": Metric("1", "higher", "last number, or answer in any form, equals the target"),
     "quality/exact_match_macro": Metric("1", "higher", "mean over groups (tasks) of exact_match_strict"),

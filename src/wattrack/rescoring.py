@@ -15,6 +15,7 @@ from rich.console import Console
 from wattrack import benchmark, config, places, wiring
 from wattrack.artifacts import write_results
 from wattrack.comparison.table import number, score
+from wattrack.description import too_few
 from wattrack.engines.embedder import Embedder
 from wattrack.errors import ConfigError, DatasetError, ScoringError
 from wattrack.identity import flatten, rescored_key
@@ -320,6 +321,7 @@ def _result(job: StoredJob, cfg: DictConfig, name: str, questions: Questions, ve
         f"The answers of run `{job.run_id}` under the scorer of `{facts.protocol}` on "
         f"{time.strftime('%Y-%m-%d')}: {verdict.changed} of {len(verdict.records)} are judged differently. "
         f"Score before: {score(job.metrics)}. Speed, memory and energy are in that run.",
+        *too_few(verdict.metrics, facts),
         *(f"- `{line}`" for line in verdict.settings),
     ]
     return JobResult(

@@ -80,6 +80,7 @@ def quality(records: Sequence[Record]) -> Metrics:
         "quality/score": score,
         "quality/score_ci_low": low,
         "quality/score_ci_high": high,
+        "quality/score_n": float(len(by_question)) or None,
         "quality/n": float(n),
         "quality/error_rate": _share(r.error is not None for r in records),
         "quality/truncated_rate": _share(r.finish_reason == "length" for r in answered),
