@@ -42,6 +42,8 @@ def test_it_says_what_is_missing_and_why() -> None:
     text = describe("m · d", metrics, readings(gpu=Energy(joules=None, source="unavailable")), FACTS, engine)
     assert "7 distinct questions are too few" in text
     assert "too few" not in describe("m · d", metrics, readings(), replace(FACTS, rows=20), engine)
+    only_some = {**metrics, "quality/score_n": 19.0}  # of the others no score is asked
+    assert "19 distinct questions are too few" in describe("m", only_some, readings(), replace(FACTS, rows=40), engine)
     for part in ("50.0% [40.0%, 60.0%]", "nvml: no driver", "no carbon intensity is configured", "no CUDA", "TDP 8 W"):
         assert part in text
 

@@ -36,7 +36,7 @@ LAYERS = [
     {"artifacts", "plan", "segments", "stored", "availability", "catalogue"},
     {"measurement"},
     {"job"},
-    {"judging"},
+    {"judging", "similarity"},
     {"sweep", "rescoring"},
     {"cli", "__init__", "__main__"},
 ]
@@ -48,6 +48,7 @@ ONLY_IN = {
     "torch": ("engines", "demo/train.py"),
     "transformers": ("engines", "demo/train.py"),
     "matplotlib": "tracking",
+    "sentence_transformers": "engines/embedder.py",
 }
 
 

@@ -145,8 +145,9 @@ def test_reference_answers_go_through_their_own_scorer() -> None:
     open_ended = [Sample(id=str(i), question="?", target=str(i)) for i in range(120)]
     chosen = [Sample(id="a", question="?", target="B", choices=("x", "y"), labels=("A", "B"))]
     broken = [Sample(id="b", question="?", target="many")]
+    only_form = [Sample(id="f", question="?", target="The answer is 3 apples")]
     scorer = lambda s, r: number.score(s, r, marker="The answer is")  # noqa: E731
     assert benchmark.references(open_ended, scorer) == (0, 20)
-    assert benchmark.references(broken, scorer) == (1, 1)
+    assert benchmark.references(broken, scorer) == benchmark.references(only_form, scorer) == (1, 1)
     assert benchmark.references(chosen, choice.score) == (0, 1)
     assert benchmark.references([Sample(id="c", question="?", target="")], scorer) == (0, 0)

@@ -92,6 +92,7 @@ def test_another_scorer_is_a_new_run_linked_to_the_old(job: Path, capsys: pytest
         (old["score"] != now["score"])
         | (old["answer"].fillna("") != now["answer"].fillna(""))
         | (old["metric/exact_match_flexible"] != now["metric/exact_match_flexible"])
+        | (old["metric/format_compliance"] != now["metric/format_compliance"])
     )
     assert 0 < different.sum() == int(new.data.tags["wattrack.rescored_changed"])
     printed = capsys.readouterr().out
@@ -185,6 +186,7 @@ def test_a_job_whose_scorer_failed_is_scored(job: Path, tmp_path: Path, capsys: 
         ("", "model=demo_s", "model: scoring again changes how answers are judged, nothing else"),
         ("", "dataset.protocols.chat.template=x", "template: scoring again"),
         ("", "dataset.protocols.chat.scorer.marked=1", "marked: there is no such setting"),
+        ("", "similarity.model_id=any", "arithmetic/chat@1 has no reference texts to compare answers with"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_in_one_line(

@@ -111,6 +111,10 @@ def test_repeats_are_averaged_inside_a_question_first() -> None:
     twice = [record(0, repeat=0), record(0, repeat=1, score=0.0), record(1)]
     found = quality(twice)
     assert found["quality/score"] == 0.75
+    assert (found["quality/score_n"], found["quality/n"]) == (2, 3)
+    assert found["quality/exact_match_strict"] == 1.0
+    other = quality([record(0), record(0, repeat=1), record(0, repeat=2), WRONG])
+    assert other["quality/exact_match_strict"] == 0.5, "a question weighs the same however often it was asked"
     single = quality([record(0, score=0.5), record(1)])
     assert found["quality/score_ci_low"] == single["quality/score_ci_low"]
 

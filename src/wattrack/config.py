@@ -133,6 +133,8 @@ class DatasetConfig:
     """The hub gives the rows only to accounts that accepted the authors' terms."""
     runs_code: bool = False
     """Answers are programs, and scoring runs them: in a sandbox, after everything that is measured."""
+    text_reference: bool = False
+    """What a good answer says is there as a text, which an embedding model may compare answers with."""
     to_sample: dict[str, Any] = MISSING
     protocol: str = MISSING
     protocols: dict[str, ProtocolConfig] = MISSING
@@ -213,6 +215,15 @@ class JudgeConfig:
 
 
 @dataclass
+class SimilarityConfig:
+    """The embedding model that compares answers with reference texts in `wattrack score`."""
+
+    model_id: str | None = None
+    """Hub id or a local folder of a sentence-transformers checkpoint; null = nothing is compared."""
+    revision: str = "main"
+
+
+@dataclass
 class Config:
     """The whole configuration of a job."""
 
@@ -224,6 +235,7 @@ class Config:
     tracking: TrackingConfig = MISSING
     sandbox: SandboxConfig = field(default_factory=SandboxConfig)
     judge: JudgeConfig = field(default_factory=JudgeConfig)
+    similarity: SimilarityConfig = field(default_factory=SimilarityConfig)
     experiment: str | None = None
     limit: int | None = None
     """Questions; null = all. The first n of a seeded permutation, so that smaller limits nest in larger ones."""

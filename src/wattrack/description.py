@@ -42,6 +42,13 @@ def source_tags(readings: Readings) -> dict[str, str]:
     return tags
 
 
+def too_few(metrics: Mapping[str, float | None], dataset: DatasetFacts) -> list[str]:
+    """A line where the score rests on too few distinct questions; repeats make them no more."""
+    n = metrics.get("quality/score_n")
+    n = dataset.rows if n is None else n
+    return [f"**{n:.0f} distinct questions are too few to rank models.**"] if n < _FEWEST else []
+
+
 def describe(
     name: str,
     metrics: Mapping[str, float | None],
@@ -58,7 +65,7 @@ def describe(
         *(["**Random weights: speed, memory and energy only; no answer is scored.**", ""] if random else []),
         f"{number(n)} answers to {dataset.rows} questions of `{dataset.protocol}` from `{dataset.source}`; "
         "95 % Wilson interval.",
-        *([f"**{dataset.rows} distinct questions are too few to rank models.**"] if dataset.rows < _FEWEST else []),
+        *too_few(metrics, dataset),
         "",
         "| metric | value | unit | how |",
         "|---|---|---|---|",

@@ -9,7 +9,17 @@ from omegaconf import DictConfig, OmegaConf
 from wattrack.schema import DatasetFacts
 from wattrack.tasks.task import AnyPrompt
 
-_NEVER_MATTERS = ("experiment", "tracking", "dry_run", "name", "probe_questions", "resume", "sandbox", "judge")
+_NEVER_MATTERS = (
+    "experiment",
+    "tracking",
+    "dry_run",
+    "name",
+    "probe_questions",
+    "resume",
+    "sandbox",
+    "judge",
+    "similarity",
+)
 """Root keys that do not touch the answers."""
 
 

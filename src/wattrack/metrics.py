@@ -102,6 +102,7 @@ METRICS: dict[str, Metric] = {
     "quality/score_ci_high": Metric(
         "1", "neither", "upper end of the 95 % Wilson interval over questions (conversations)"
     ),
+    "quality/score_n": Metric("questions", "neither", "distinct questions in the score and its interval"),
     "quality/exact_match_strict": Metric("1", "higher", "what follows the required answer marker equals the target"),
     "quality/exact_match_flexible": Metric("1", "higher", "last number, or answer in any form, equals the target"),
     "quality/exact_match_macro": Metric("1", "higher", "mean over groups (tasks) of exact_match_strict"),
@@ -216,6 +217,18 @@ METRICS: dict[str, Metric] = {
     "quality/mt_bench_parsed": Metric("1", "higher", "share of the judge's replies with one readable rating"),
     **{f"quality/mt_bench_turn{n}": Metric("points", "higher", f"mt_bench of turn {n}") for n in (1, 2)},
     **{f"quality/mt_bench_{c}": Metric("points", "higher", f"mt_bench of {c}") for c in MT_BENCH_CATEGORIES},
+    "quality/format_compliance": Metric(
+        "1",
+        "higher",
+        "answers in the form that was asked for, right or wrong; JSON and calls have metrics of their own",
+    ),
+    "quality/similarity_mean": Metric(
+        "1", "higher", "cosine of the embeddings of answer and reference text, -1 to 1; failed and empty ones left out"
+    ),
+    "quality/similarity_n": Metric("answers", "neither", "answers whose similarity to a reference text is known"),
+    "quality/similarity_truncated_rate": Metric(
+        "1", "lower", "share of those where the embedder did not read all of answer and reference"
+    ),
     "quality/n": Metric(
         "questions", "neither", "planned questions (or turns) x repeats: the denominator of every rate"
     ),

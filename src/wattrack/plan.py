@@ -32,6 +32,10 @@ class Plan:
         wiring.check(cfg)
         if cfg.judge.model_id is not None:
             raise ConfigError("judge.model_id: a judge is asked afterwards: wattrack score RUN judge.model_id=...")
+        if cfg.similarity.model_id is not None:
+            raise ConfigError(
+                "similarity.model_id: answers are compared afterwards: wattrack score RUN similarity.model_id=..."
+            )
         task = wiring.build_task(cfg)
         if task.sandbox is not None:
             task.sandbox.require()

@@ -15,12 +15,15 @@ from rich.console import Console
 from wattrack import benchmark, config, places, wiring
 from wattrack.artifacts import write_results
 from wattrack.comparison.table import number, score
+from wattrack.description import too_few
+from wattrack.engines.embedder import Embedder
 from wattrack.errors import ConfigError, DatasetError, ScoringError
 from wattrack.identity import flatten, rescored_key
 from wattrack.job import UNSCORED, close_run, job_start, log_result, open_tracker
 from wattrack.judging import Judged, judge
 from wattrack.refusal import choices
-from wattrack.schema import JobResult, Readings, Record
+from wattrack.schema import JobResult, Readings, Record, Response
+from wattrack.similarity import Compared, compare, require_references
 from wattrack.stored import Grade, StoredJob, stored_job
 from wattrack.summary import Metrics, quality
 from wattrack.tasks.task import Questions, Task
@@ -38,6 +41,8 @@ _TAKEN = (
     "tracking.traces",
     "judge.model_id",
     "judge.revision",
+    "similarity.model_id",
+    "similarity.revision",
 )
 """Other settings that touch neither the answers nor the rows."""
 
@@ -56,6 +61,8 @@ class Verdict:
     """What graded: the protocol's scoring settings, and the judge."""
     judge: str | None
     """Who rated the answers, where a program cannot."""
+    similarity: Compared | None
+    """How like their references the answers are, where an embedder was named."""
 
 
 def rescore(run: str, overrides: Sequence[str], console: Console) -> str | None:
@@ -81,7 +88,12 @@ def rescore(run: str, overrides: Sequence[str], console: Console) -> str | None:
             task.sandbox.require()
         questions = _same_questions(job, task, cfg)
         folder = _new_folder(cfg)
-        verdict = _verdict(job, task, questions, cfg, _graded(job, task, questions, cfg, folder, console))
+        embedder = _embedder(task, questions, cfg)
+        graded = _graded(job, task, questions, cfg, folder, console)
+        compared = (
+            None if embedder is None else compare(embedder, questions.samples, _answers(job, questions), graded.records)
+        )
+        verdict = _verdict(job, task, questions, cfg, graded, compared)
         _tell(console, job, verdict)
         if not verdict.changed and not verdict.settings:
             return None
@@ -118,7 +130,8 @@ def settings_now(stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
         )
     for key in _SCORING:
         cfg.dataset.protocols[protocol][key] = new[key]
-    cfg.dataset.to_sample, cfg.dataset.runs_code = now.dataset.to_sample, now.dataset.runs_code
+    for key in ("to_sample", "runs_code", "text_reference"):
+        cfg.dataset[key] = now.dataset[key]
     return cfg
 
 
@@ -152,11 +165,25 @@ def _same_questions(job: StoredJob, task: Task, cfg: DictConfig) -> Questions:
     return questions
 
 
+def _embedder(task: Task, questions: Questions, cfg: DictConfig) -> Embedder | None:
+    """What answers are compared with references by, found but not loaded; None where none is named."""
+    if cfg.similarity.model_id is None:
+        return None
+    require_references(task.protocol, task.text_reference, questions.samples)
+    embedder = wiring.build_embedder(cfg)
+    embedder.check()
+    return embedder
+
+
+def _answers(job: StoredJob, questions: Questions) -> list[Response]:
+    return [job.responses[r.sample_id, r.repeat] for r in questions.requests]
+
+
 def _graded(
     job: StoredJob, task: Task, questions: Questions, cfg: DictConfig, folder: Path, console: Console
 ) -> Judged:
     """The answers graded, by the scorer or by the judge."""
-    responses = [job.responses[r.sample_id, r.repeat] for r in questions.requests]
+    responses = _answers(job, questions)
     if cfg.judge.model_id is not None:
         engine = wiring.build_judge(cfg)
         assert task.judging is not None
@@ -170,9 +197,14 @@ def _graded(
         raise ScoringError(f"the scorer of {task.protocol} failed: {type(e).__name__}: {e}") from e
 
 
-def _verdict(job: StoredJob, task: Task, questions: Questions, cfg: DictConfig, graded: Judged) -> Verdict:
+def _verdict(
+    job: StoredJob, task: Task, questions: Questions, cfg: DictConfig, graded: Judged, compared: Compared | None
+) -> Verdict:
     keys = [(r.sample_id, r.repeat) for r in questions.requests]
-    metrics = quality(graded.records)
+    records = graded.records if compared is None else compared.records
+    metrics = quality(records)
+    if compared is not None:
+        metrics["quality/similarity_n"] = float(compared.n)
     if task.aggregate is not None:
         metrics |= {f"quality/{name}": value for name, value in task.aggregate(graded.records).items()}
     scoring, by = _scoring(cfg), None
@@ -180,15 +212,19 @@ def _verdict(job: StoredJob, task: Task, questions: Questions, cfg: DictConfig, 
         at = "" if graded.revision is None else f"@{graded.revision}"
         by = f"{cfg.judge.model_id}{at}, prompt {task.judging.version}"
         scoring |= {"judge": by, "judge_prompt": task.judging.sha256()}
+    if compared is not None:
+        scoring["similarity"] = compared.embedder
     before = _scoring(job.cfg) | ({"judge": job.judge[0], "judge_prompt": job.judge[1]} if job.judge else {})
+    before |= {"similarity": job.embedder} if job.embedder else {}
     return Verdict(
         # How long an answer took was measured in the run that is linked, not here.
-        records=tuple(replace(r, latency_s=None, ttft_s=None) for r in graded.records),
+        records=tuple(replace(r, latency_s=None, ttft_s=None) for r in records),
         metrics=metrics,
         changed=sum(Grade.of(r) != job.grades.get(key) for key, r in zip(keys, graded.records, strict=True)),
         settings=tuple(_differences(before, scoring)),
         scoring=scoring,
         judge=by,
+        similarity=compared,
     )
 
 
@@ -217,10 +253,22 @@ def _tell(console: Console, job: StoredJob, verdict: Verdict) -> None:
             rating = number(verdict.metrics.get("quality/mt_bench"))
             lines += [f"mt_bench: {rating} of 10; {parsed:.0%} of the judge's replies have a rating"]
         lines += [f"score before: {score(job.metrics)}", f"score now:    {now}"]
+    if verdict.similarity is not None:
+        lines += [_similarity_told(verdict)]
     if verdict.scoring["judging"] is not None and verdict.judge is None:
         lines += [f"{UNSCORED}; name one with judge.model_id=MODEL"]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _similarity_told(verdict: Verdict) -> str:
+    assert verdict.similarity is not None
+    n, planned = verdict.similarity.n, len(verdict.records)
+    cut = verdict.metrics.get("quality/similarity_truncated_rate") or 0.0
+    return (
+        f"similarity: {number(verdict.metrics.get('quality/similarity_mean'))} over {n} of {planned} answers; others "
+        f"failed, are empty or have no reference text; {cut:.0%} were not read to their end by the embedder"
+    )
 
 
 def _new_folder(cfg: DictConfig) -> Path:
@@ -273,16 +321,22 @@ def _result(job: StoredJob, cfg: DictConfig, name: str, questions: Questions, ve
         f"The answers of run `{job.run_id}` under the scorer of `{facts.protocol}` on "
         f"{time.strftime('%Y-%m-%d')}: {verdict.changed} of {len(verdict.records)} are judged differently. "
         f"Score before: {score(job.metrics)}. Speed, memory and energy are in that run.",
+        *too_few(verdict.metrics, facts),
         *(f"- `{line}`" for line in verdict.settings),
     ]
     return JobResult(
         metrics=verdict.metrics,
-        params={"dataset/protocol_id": facts.protocol, "dataset/prompt_sha256": questions.prompt.sha256()},
+        params={
+            "dataset/protocol_id": facts.protocol,
+            "dataset/prompt_sha256": questions.prompt.sha256(),
+            **({} if verdict.similarity is None else _embedder_params(verdict.similarity)),
+        },
         tags={
             "wattrack.run_key": rescored_key(job.run_key or job.run_id, facts.protocol, verdict.scoring),
             "wattrack.rescored_from": job.run_id,
             "wattrack.rescored_changed": str(verdict.changed),
             **_judge_tags(cfg, verdict),
+            **({} if verdict.similarity is None else {"similarity.conditions": verdict.similarity.embedder}),
         },
         records=verdict.records,
         probe=(),
@@ -291,6 +345,13 @@ def _result(job: StoredJob, cfg: DictConfig, name: str, questions: Questions, ve
         description="\n".join(lines)[:7900],
         running=(),
     )
+
+
+def _embedder_params(compared: Compared) -> dict[str, object]:
+    """What `similarity.model_id` and `.revision` turned out to be; the settings themselves are parameters already."""
+    own = ("pooling", "normalised", "max_tokens", "prompt")
+    found = {f"similarity/{name}": compared.facts[f"similarity/{name}"] for name in own}
+    return {**found, "similarity/resolved_revision": compared.facts["similarity/revision"]}
 
 
 def _judge_tags(cfg: DictConfig, verdict: Verdict) -> dict[str, str]:

@@ -22,6 +22,8 @@ from wattrack.refusal import refusal
 from wattrack.schema import Record, Response
 from wattrack.tracking.store import Tracker
 
+BY_EMBEDDER = "similarity_"
+"""How such metrics of a record begin; a scorer has no part in them."""
 _ARTIFACTS = ("config/config.yaml", "job/responses.jsonl", "job/summary.json", "job/records.parquet")
 """The output folder's files, as they are attached to the MLflow run."""
 
@@ -31,7 +33,7 @@ Key = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
-    """What a scorer said of one answer; equal grades compare equal."""
+    """What a scorer or judge said of one answer; equal grades compare equal."""
 
     score: float | None
     """None: the answer does not count for the headline."""
@@ -41,7 +43,8 @@ class Grade:
     @classmethod
     def of(cls, record: Record) -> "Grade":
         """The grade in a record."""
-        return cls(score=_known(record.score), answer=record.answer, metrics=dict(record.metrics))
+        graded = {name: value for name, value in record.metrics.items() if not name.startswith(BY_EMBEDDER)}
+        return cls(score=_known(record.score), answer=record.answer, metrics=graded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,8 @@ class StoredJob:
     """Which rows it asked, by the fields of `DatasetFacts`."""
     judge: tuple[str, str] | None
     """Who rated its answers and the hash of what that model was asked, where one did."""
+    embedder: str | None
+    """What compared its answers with references, where one was named."""
     prompt_sha256: str | None
     """Of what was the same in all its prompts; None when it failed before its end."""
     run_key: str | None
@@ -104,6 +109,7 @@ def _read(folder: Path, shown: str | None = None) -> StoredJob:
         cfg=_settings(folder / "config.yaml", where),
         dataset=summary["dataset"],
         judge=(tags["judge.name"], tags["judge.prompt_sha256"]) if "judge.name" in tags else None,
+        embedder=tags.get("similarity.conditions"),
         prompt_sha256=summary.get("prompt_sha256"),
         run_key=summary.get("run_key"),
         metrics=summary.get("metrics", {}),
@@ -131,6 +137,7 @@ def _grades(path: Path) -> dict[Key, Grade]:
     except (OSError, ValueError) as e:
         raise DatasetError(f"{path}: not a readable table of records ({e})") from e
     names = {column: column.removeprefix("metric/") for column in frame.columns if column.startswith("metric/")}
+    names = {column: name for column, name in names.items() if not name.startswith(BY_EMBEDDER)}
     return {
         (str(row["id"]), int(row["repeat"])): Grade(
             score=_known(row["score"]),

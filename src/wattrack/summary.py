@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -82,6 +82,7 @@ def quality(records: Sequence[Record]) -> Metrics:
         "quality/score": score,
         "quality/score_ci_low": low,
         "quality/score_ci_high": high,
+        "quality/score_n": float(len(by_question)) or None,
         "quality/n": float(n),
         "quality/error_rate": _share(r.error is not None for r in records),
         "quality/truncated_rate": _share(r.finish_reason == "length" for r in answered),
@@ -115,8 +116,9 @@ def scored(records: Iterable[Record]) -> list[Record]:
 
 
 def _metric_mean(name: str, records: Sequence[Record]) -> float | None:
-    """Over questions or, of a pooled metric, over their parts."""
-    weights = [record.metrics[POOLED[name]] if name in POOLED else 1.0 for record in records]
+    """Over questions or, of a pooled metric, over their parts; the repeats of a question are averaged first."""
+    repeats = Counter(record.id for record in records)
+    weights = [(record.metrics[POOLED[name]] if name in POOLED else 1.0) / repeats[record.id] for record in records]
     total = math.fsum(record.metrics[name] * weight for record, weight in zip(records, weights, strict=True))
     return ratio(total, math.fsum(weights))
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from wattrack.choice_prompts import CHOICE_STYLES, ChoicePrompt
 from wattrack.config import Config, DatasetConfig, HardwareConfig, ProtocolConfig
+from wattrack.engines.embedder import Embedder
 from wattrack.errors import ConfigError
 from wattrack.monitors.carbon import CarbonMeter
 from wattrack.monitors.host import HostMonitor
@@ -157,6 +158,7 @@ def build_task(cfg: DictConfig) -> Task:
         preamble=_preamble(data, settings),
         context=_context(data, settings),
         live_score=settings.live_score and sandbox is None,
+        text_reference=data.text_reference,
         judging=None if settings.judging is None else _instantiate(settings.judging, "judging"),
     )
 
@@ -241,6 +243,12 @@ def build_judge(cfg: DictConfig) -> Engine:
     taken = {key: value for key, value in own.items() if key in cfg.engine}
     engine: Engine = _instantiate(cfg.engine, "engine", model_id=model_location(cfg.judge.model_id), **taken)
     return engine
+
+
+def build_embedder(cfg: DictConfig) -> Embedder:
+    """The model of `similarity.model_id`, on the job's device."""
+    similarity = cfg.similarity
+    return Embedder(model_id=similarity.model_id, revision=similarity.revision, device=str(cfg.hardware.device))
 
 
 def model_location(model_id: str) -> str:

@@ -87,6 +87,47 @@ FORGED = {
         "forbidden",
     ),
     "loads ctypes": ("import sys\ndel sys.modules['_ctypes']\nimport ctypes\n" + RIGHT, "forbidden"),
+    "asks a subinterpreter, which has no hooks": (
+        "import _xxsubinterpreters as s\ns.run_string(s.create(), 'import ctypes')\n" + RIGHT,
+        "forbidden" if sys.version_info < (3, 13) else None,
+    ),
+    "loads cffi": ("import sys\ndel sys.modules['_cffi_backend']\nimport _cffi_backend\n" + RIGHT, "forbidden"),
+    "answers with what equals everything": (
+        "class Any:\n    def __eq__(self, other):\n        return True\n    def __sub__(self, other):\n"
+        "        return self\n    __lt__ = __eq__\n    def __abs__(self):\n        return self\n"
+        "    def __float__(self):\n        return 4.0\ndef f(x):\n    return Any()",
+        "assertion",
+    ),
+    "answers with a number that equals everything": (
+        "class Any(float):\n    def __eq__(self, other):\n        return True\n"
+        "def f(x):\n    return Any(x + 1) if x > 1 else Any(7)",
+        "assertion",
+    ),
+    "answers with mock's ANY": (
+        "from unittest.mock import ANY\ndef f(x):\n    return ANY if x == 1 else x + 1",
+        "assertion",
+    ),
+    "patches a module of the tests when called": (
+        "import math\ndef f(x):\n    math.isclose = lambda a, b: True\n    return x + 1 if x < 3 else 0",
+        "assertion",
+    ),
+    "patches it from a thread": (
+        "import math, threading, time\ndef patch():\n    while True:\n        math.isclose = lambda a, b: True\n"
+        "threading.Thread(target=patch, daemon=True).start()\n"
+        "def f(x):\n    time.sleep(0.02)\n    return x + 1 if x < 3 else 0",
+        "assertion",
+    ),
+    "patches it when it is put back": (
+        "import builtins, math\nclass Patch:\n    def __del__(self):\n        math.isclose = lambda a, b: True\n"
+        "    def __hash__(self):\n        math.isclose = lambda a, b: True\n        return 1\n"
+        "builtins.patch = Patch()\nglobals()[Patch()] = 1\ndef f(x):\n    return x + 1 if x < 3 else 0",
+        "assertion",
+    ),
+    "closes every descriptor": ("import os\nos.closerange(0, 64)\n" + WRONG, "exit"),
+    "puts another descriptor in place of the result": (
+        "import os\nread, write = os.pipe()\nos.dup2(write, 3)\n" + WRONG,
+        "exit",
+    ),
     "is not Python": ("def f(x) return x", "syntax"),
     "is not text": ("def f(x):\n    return '\ud800\x00'", "syntax"),
     "recurses": ("def f(x):\n    return f(x)", "error"),
@@ -193,6 +234,68 @@ def test_the_machine_is_out_of_reach() -> None:
     finally:
         del os.environ["WATTRACK_SECRET"]
     assert verdict.passed, verdict
+
+
+READER = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+class Part(ctypes.Structure):
+    _fields_ = [("at", ctypes.c_void_p), ("size", ctypes.c_size_t)]
+into, parent = ctypes.create_string_buffer(16), int(sys.argv[1])
+here, there = Part(ctypes.addressof(into), 16), Part(int(sys.argv[2]), 16)
+read = libc.process_vm_readv(parent, ctypes.byref(here), 1, ctypes.byref(there), 1, 0) == 16
+new_user = 0x10000000
+had = [read, libc.ptrace(0x4206, parent, 0, 0) == 0, libc.unshare(new_user) == 0, libc.memfd_create(b"x", 0) >= 0]
+os._exit(64 + sum(2**i for i, yes in enumerate(had) if yes))
+"""
+
+
+def test_a_program_started_without_hooks_reads_no_memory_and_gets_none_uncounted() -> None:
+    isolated()
+    verdict = run(
+        f"import os, sys\ncode = {READER!r}\nchild = os.fork()\nif child == 0:\n"
+        "    os.execv(sys.executable, [sys.executable, '-S', '-c', code, str(os.getppid()), str(id(code))])\n"
+        "raise ValueError(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    assert verdict.detail == "ValueError: 64", "one bit for each call that was allowed"
+
+
+def test_nothing_in_the_private_folder_is_executed() -> None:
+    isolated()
+    verdict = run(
+        "import os, shutil\nshutil.copy('/usr/bin/env', 'mine')\nos.chmod('mine', 0o755)\nos.execv('mine', ['mine'])\n"
+    )
+    assert verdict.detail.startswith("PermissionError")
+
+
+def test_no_descriptor_is_inherited() -> None:
+    there = "import os\nfound = []\nfor fd in range(64):\n    try:\n        os.fstat(fd)\n        found.append(fd)\n"
+    assert (
+        run(f"{there}    except OSError:\n        pass\nraise ValueError(found)").detail == "ValueError: [0, 1, 2, 3]"
+    )
+
+
+HONEST = [
+    ("collections.Counter('aab')", "{'a': 2, 'b': 1}"),
+    ("fractions.Fraction(1, 3) * 3", "1"),
+    ("decimal.Decimal('0.5')", "0.5"),
+    ("Point(1, [2])", "Point(1, [2])"),
+    ("Pair(1, 2)", "(1, 2)"),
+    ("Colour.RED", "Colour.RED"),
+    ("float('-inf')", "float('-inf')"),
+    ("[float('nan')]", "f()"),
+    ("collections.deque([1, {2: (3,)}])", "collections.deque([1, {2: (3,)}])"),
+]
+
+
+@pytest.mark.parametrize(("value", "wanted"), HONEST)
+def test_an_honest_value_may_compare_itself(value: str, wanted: str) -> None:
+    code = (
+        "import collections, dataclasses, decimal, enum, fractions\n@dataclasses.dataclass\nclass Point:\n    x: int\n"
+        "    y: list\nPair = collections.namedtuple('Pair', 'a b')\nclass Colour(enum.Enum):\n    RED = 1\n"
+        f"made = {value}\ndef f():\n    return made\n"
+    )
+    assert run(code, f"import collections\nassert f() == {wanted} and f() in [{wanted}] and not f() != {wanted}").passed
 
 
 def test_signals_do_not_leave() -> None:

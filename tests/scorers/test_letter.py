@@ -85,7 +85,9 @@ def test_golden_rows(text: str, strict: str | None, flexible: str | None) -> Non
     verdict = score(asked, response(text))
     assert final_line(text, asked.labels) == strict
     assert verdict.answer == flexible
-    assert verdict.metrics == {"letter_strict": strict == "B", "letter_flexible": flexible == "B"}
+    assert verdict.metrics == {
+        "letter_strict": strict == "B", "letter_flexible": flexible == "B", "format_compliance": strict is not None,
+    }  # fmt: skip
 
 
 NUMBERED = [

@@ -24,6 +24,8 @@ def graded(text: str, target: str, form: str = "boxed") -> tuple[float, float, s
     response = Response(sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
     verdict = score(Sample(id="q", question="?", target=target), response, form=form)
     assert verdict.value == verdict.metrics["math_verify"]
+    asked = (last_boxed if form == "boxed" else after_final_answer)(text)
+    assert verdict.metrics["format_compliance"] == (asked is not None)
     return verdict.metrics["exact_minerva"], verdict.metrics["math_verify"], verdict.answer
 
 

@@ -43,7 +43,10 @@ GOLDEN = [
 @pytest.mark.parametrize(("text", "target", "strict", "flexible", "answer"), GOLDEN)
 def test_golden_rows(text: str, target: str, strict: int, flexible: int, answer: str | None) -> None:
     verdict = score(Sample(id="q", question="?", target=target), response(text), marker="####")
-    assert verdict.metrics == {"exact_match_strict": strict, "exact_match_flexible": flexible}
+    in_form = number_after(text, "####") is not None
+    assert verdict.metrics == {
+        "exact_match_strict": strict, "exact_match_flexible": flexible, "format_compliance": in_form,
+    }  # fmt: skip
     assert verdict.answer == answer
     assert verdict.value == strict
 

@@ -88,6 +88,19 @@ def test_schema_errors_are_paths_and_keywords() -> None:
     assert score(sample(), response('{"\\ud800": 1}')).explanation.encode("utf-8")
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "kept"),
+    [
+        ("date", "2024-02-29", True), ("date", "2023-02-29", False), ("date", "20240229", False),
+        ("date", "2024-W09-4", False), ("date", "2024-2-9", False), ("date", "29 February 2024", False),
+        ("email", "a.b@c.org", True), ("email", "a@b", False), ("email", "a@@b.org", False),
+        ("email", "a b@c.org", False), ("email", "a@b.org ", False),
+    ],
+)  # fmt: skip
+def test_formats_are_checked(kind: str, text: str, kept: bool) -> None:
+    assert (schema_errors(text, {"type": "string", "format": kind}) == []) == kept
+
+
 SAME = [
     (1, 1.0, True), (1, 1.0000001, True), (1, 1.01, False), (1_000_000, 1_000_000.5, True), (True, 1, False),
     (1, True, False),

@@ -43,6 +43,7 @@ def graded(text: str, target: str, *, reasoning: bool = True, finish: str = "sto
     sample = Sample(id="q", question="?", target=target, group="snarks")
     verdict = score(sample, response(text, finish), reasoning=reasoning)
     assert verdict.metrics["bbh_snarks"] == verdict.metrics["exact_match_strict"] == verdict.value
+    assert verdict.metrics.get("format_compliance") == (("answer is " in text) if reasoning else None)
     return verdict.value, verdict.metrics["exact_match_flexible"], verdict.answer
 
 

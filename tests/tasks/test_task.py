@@ -81,7 +81,7 @@ def test_headline_decides_and_failures_score_zero(folder: Path) -> None:
     assert task.score(sample, answered).value == 1.0  # flexible, although strict is 0
     verdict = task.score(sample, failed)
     assert (verdict.value, verdict.answer) == (0.0, None)
-    assert verdict.metrics == {"exact_match_strict": 0.0, "exact_match_flexible": 0.0}
+    assert verdict.metrics == {"exact_match_strict": 0.0, "exact_match_flexible": 0.0, "format_compliance": 0.0}
 
 
 def test_requests_differ_only_in_seed_between_repeats(folder: Path) -> None:
@@ -128,4 +128,5 @@ def test_real_rows() -> None:
             assert task.score(sample, perfect).metrics == {
                 "exact_match_strict": 1.0,
                 "exact_match_flexible": 1.0,
+                "format_compliance": 1.0,
             }

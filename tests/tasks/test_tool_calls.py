@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,7 +16,8 @@ from wattrack.tasks.task import Task
 from wattrack.tasks.tool_calls import to_sample
 
 # A text for every pattern rule of the suite.
-PATTERNS = {"(?i)(books by )?(ursula )?(k\\. ?)?le guin": "Ursula Le Guin", "(?i)moby[ -]dick": "moby dick"}
+LE_GUIN = r"(?i)(books? by |author:? ?)?(ursula )?(k\.? ?)?le ?guin('s)?( books)?|le guin, ursula( k\.?)?"
+PATTERNS = {LE_GUIN: "Ursula Le Guin", "(?i)moby[ -]dick": "moby dick", ".*": "three minutes"}
 
 
 @pytest.fixture
@@ -71,9 +72,44 @@ def test_no_call_cases_stay_out_of_the_mean(task: Task) -> None:
     found = quality(records)
     assert (found["quality/score"], found["quality/exact_success"], found["quality/irrelevance_accuracy"]) == (1, 1, 0)
     assert found["quality/n"] == len(samples)
+    assert found["quality/score_n"] == sum(bool(s.data["expected"]) for s in samples) >= 20
     failed = [benchmark.record(s, answered(s, "", error="lost"), task.score) for s in samples]
     assert (quality(failed)["quality/score"], quality(failed)["quality/irrelevance_accuracy"]) == (0, 0)
     assert sum(math.isnan(r.score) for r in failed) == sum(not s.data["expected"] for s in samples)
+
+
+SENSIBLE = [
+    # case, arguments of its one call, is that right
+    ("book", {"query": "Ursula K. Le Guin"}, True),
+    ("book", {"query": "ursula k le guin"}, True),
+    ("book", {"query": "Le Guin, Ursula"}, True),
+    ("book", {"query": "books by Ursula Le Guin", "available_only": False}, True),
+    ("book", {"query": "Le Guin", "language": "en"}, False),
+    ("book", {"query": "Ursula"}, False),
+    ("weather", {"city": "New York City, NY", "unit": "celsius"}, True),
+    ("weather", {"city": "York"}, False),
+    ("light_on", {"room": "Kitchen", "on": True, "brightness": 100}, True),
+    ("light_on", {"room": "kitchen", "on": True, "brightness": 50}, False),
+    ("extension", {"extension": 417}, False),
+    ("event", {"title": "dentist", "date": "2026-02-03", "time": "14:30", "minutes": 60}, True),
+    ("event", {"title": "Dentist", "date": "2026-03-02", "time": "14:30"}, False),
+    ("tip_split", {"bill": 240, "percent": 15}, False),
+]
+
+
+@pytest.mark.parametrize(("case", "arguments", "right"), SENSIBLE)
+def test_what_sensible_models_call(task: Task, case: str, arguments: dict[str, object], right: bool) -> None:
+    sample = next(s for s in task.samples(None, 0)[0] if s.id == case)
+    (expected,) = cast(list[dict[str, object]], sample.data["expected"])
+    text = json.dumps({"name": expected["name"], "arguments": arguments})
+    assert task.score(sample, answered(sample, text)).metrics["exact_success"] == right
+
+
+def test_timers_may_have_labels_and_come_in_any_order(task: Task) -> None:
+    sample = next(s for s in task.samples(None, 0)[0] if s.id == "three_timers")
+    calls = [{"name": "set_timer", "arguments": {"minutes": n, "label": f"{n} minutes"}} for n in (10, 3, 5)]
+    assert task.score(sample, answered(sample, json.dumps(calls))).value == 1
+    assert task.score(sample, answered(sample, json.dumps([*calls, calls[0]]))).value == 0
 
 
 GOOD: dict[str, Any] = {

@@ -290,3 +290,11 @@ def test_every_published_question_has_its_documents(composed: Compose) -> None:
     lengths = [len(str(r.prompt)) for r in questions.requests if isinstance(r, Request)]
     assert len(lengths) == 41
     assert sum(length < 2_000 for length in lengths) == 2, "the unanswerable ones name no document"
+
+
+def test_the_form_is_the_whole_reply_as_one_object(composed: Compose, folder: Path) -> None:
+    task = build(composed, folder)
+    sample = task.samples(None, 0)[0][0]
+    replies = {answer("12"): 1, f"Sure: {answer('12')}": 0, '{"answer_value": "12"}': 0, '["answer_value"]': 0, "": 0}
+    for text, asked in replies.items():
+        assert task.score(sample, reply(text)).metrics["format_compliance"] == asked

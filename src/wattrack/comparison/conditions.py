@@ -1,4 +1,4 @@
-"""The conditions of a run's latency and throughput, and which runs may be compared by them. Pure."""
+"""The conditions of a run's latency, throughput and similarity, and which runs may be compared by them. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from wattrack.intervals import mean
 from wattrack.schema import Record, Response
 
-LATENCY, THROUGHPUT = "latency.conditions", "throughput.conditions"
+LATENCY, THROUGHPUT, SIMILARITY = "latency.conditions", "throughput.conditions", "similarity.conditions"
 """Tags of a run."""
 
 Run = Mapping[str, object]
@@ -15,6 +15,7 @@ Run = Mapping[str, object]
 _MUST_AGREE = {
     LATENCY: ("mode", "batch", "concurrency", "prefix_sharing", "constraint"),
     THROUGHPUT: ("mode", "prefix_sharing", "constraint"),
+    SIMILARITY: ("model_id", "revision"),
 }
 """Throughput at another batch is what a comparison of batches shows, so it stays, with the mean rows beside it."""
 
@@ -24,9 +25,12 @@ _WORDS = {
     "concurrency": "concurrency",
     "prefix_sharing": "prefix sharing",
     "constraint": "constrained decoding",
+    "model_id": "the embedder",
+    "revision": "the embedder's revision",
 }
 _UNSAID = {"constraint": "none"}
 """What a run means that does not name a condition; for the others it is unknown."""
+_WHAT = {LATENCY: "latency", THROUGHPUT: "throughput and energy per token", SIMILARITY: "similarity"}
 _NAMES_SHOWN = 4
 
 
@@ -69,8 +73,8 @@ def refusals(runs: Sequence[Run]) -> dict[str, str]:
     """Metrics that these runs must not be compared by: name -> one line saying which runs differ and how.
 
     Only finished runs count that have the metric. Latency needs equal engine mode, prefix sharing, constraint, batch
-    and concurrency; throughput and energy per token equal engine mode, prefix sharing and constraint. A run that does
-    not state its conditions agrees with none.
+    and concurrency; throughput and energy per token equal engine mode, prefix sharing and constraint; similarity the
+    same embedder. A run that does not state its conditions agrees with none.
     """
     found: dict[str, str] = {}
     finished = [run for run in runs if run.get("status") == "FINISHED"]
@@ -78,8 +82,7 @@ def refusals(runs: Sequence[Run]) -> dict[str, str]:
         if (tag := _tag(metric)) is None:
             continue
         if reason := _difference([run for run in finished if _present(run.get(metric))], tag):
-            what = "latency" if tag == LATENCY else "throughput and energy per token"
-            found[metric] = f"Not compared: {what}, because {reason}"
+            found[metric] = f"Not compared: {_WHAT[tag]}, because {reason}"
     return found
 
 
@@ -94,6 +97,8 @@ def _tag(metric: str) -> str | None:
         return None
     if metric.startswith("latency/"):
         return LATENCY
+    if metric == "quality/similarity_mean":
+        return SIMILARITY
     return THROUGHPUT if metric.startswith("throughput/") or metric == "energy/j_per_output_token" else None
 
 

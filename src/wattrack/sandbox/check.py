@@ -4,8 +4,9 @@ Every check is a process of its own (`jail.py`) around a fresh interpreter (`jud
 closed standard input, limits on CPU time, wall time, memory, disk and processes. `Sandbox.isolation` says what holds
 the program besides:
 
-- "namespaces": no network, no files but the interpreter's (read-only), no other process to see or signal, and nothing
-  outlives the check. Needs Linux 5.12 with user namespaces, or root.
+- "namespaces": no network, no files but the interpreter's (read-only), no other process to see, signal or read, no
+  memory beyond the limits (a seccomp filter), and nothing outlives the check. Needs Linux 5.12 with user namespaces, or
+  root. A program may fill `processes` times its memory before it is ended.
 - "limits only, as nobody" (root without namespaces) and "limits only": the program can start no process, but it can
   read what the user can read, use the network, and signal the user's processes. Only for programs that are trusted, and
   only with `sandbox.allow=true`.
@@ -13,6 +14,7 @@ the program besides:
 None of it is a virtual machine: a flaw in the kernel lets a program out. `judge.py` says what proves a pass.
 """
 
+import ast
 import logging
 import marshal
 import os
@@ -23,8 +25,9 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -177,7 +180,7 @@ def _jail(program: Program, nonce: bytes, limits: Limits, level: Level) -> bytes
     content = marshal.dumps(
         {
             "code": _encodable(program.code),
-            "tests": program.tests,
+            "tests": _guarded(program.tests),
             "own": program.own,
             "modules": sorted(set(_IMPORT.findall(program.tests))),
             "paths": _libraries(),
@@ -241,9 +244,41 @@ def _libraries() -> list[str]:
 @cache
 def _visible() -> list[str]:
     """What the interpreter needs, and nothing inside anything else of the list."""
-    wanted = {"/usr", "/lib", "/lib64", "/etc/ld.so.cache", os.path.realpath(sys.base_prefix), *_libraries()}
+    wanted = {"/usr", "/lib", "/lib64", os.path.realpath(sys.base_prefix), *_libraries()}
     there = sorted(path for path in wanted if os.path.isdir(path))
     return [p for p in there if not any(p != q and p.startswith(f"{q}/") for q in there)]
+
+
+_PARSING = threading.Lock()
+"""Python 3.11 counts the depth of what it parses for all threads together and stops with SystemError."""
+
+
+class _Guard(ast.NodeTransformer):
+    """Puts `__plain__(...)`, which the judge defines, around everything that the tests compare."""
+
+    def visit_Compare(self, node: ast.Compare) -> ast.Compare:
+        """Compared values; identity cannot deceive."""
+        self.generic_visit(node)
+        if all(isinstance(op, ast.Is | ast.IsNot) for op in node.ops):
+            return node
+        left, *others = (_plain(part) for part in (node.left, *node.comparators))
+        return ast.Compare(left=left, ops=node.ops, comparators=others)
+
+
+def _plain(value: ast.expr) -> ast.expr:
+    if isinstance(value, ast.Constant):
+        return value
+    return ast.Call(func=ast.Name(id="__plain__", ctx=ast.Load()), args=[value], keywords=[])
+
+
+@lru_cache(maxsize=1024)
+def _guarded(tests: str) -> str:
+    """The tests, which are the dataset's and no model's, with guards; as they are where they are no Python."""
+    try:
+        with _PARSING:
+            return ast.unparse(ast.fix_missing_locations(_Guard().visit(ast.parse(tests))))
+    except (SyntaxError, ValueError, RecursionError):
+        return tests
 
 
 def _encodable(code: str) -> str:

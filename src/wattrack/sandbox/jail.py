@@ -12,23 +12,36 @@ Argument: settings as marshalled hex. Standard input goes to the judge. Standard
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import marshal
 import os
 import resource
 import select
+import struct
 import sys
 import time
 
 # From linux/sched.h, linux/mount.h and linux/prctl.h.
 NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NETWORK = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 BIND, RECURSIVE, PRIVATE = 0x1000, 0x4000, 0x40000
-NO_SUID, NO_DEVICES = 0x2, 0x4
+NO_SUID, NO_DEVICES, NO_PROGRAMS = 0x2, 0x4, 0x8
 DETACH = 2
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 READ_ONLY_ATTRS = 0x1 | NO_SUID | NO_DEVICES
-SET_DEATH_SIGNAL, SET_DUMPABLE, SET_SUBREAPER, SET_NO_NEW_PRIVILEGES = 1, 4, 36, 38
+SET_DEATH_SIGNAL, SET_DUMPABLE, SET_SECCOMP, SET_SUBREAPER, SET_NO_NEW_PRIVILEGES = 1, 4, 22, 36, 38
 MOUNT_SETATTR = 442
+REFUSED = {
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
+    "pidfd_getfd": (438, 438), "perf_event_open": (298, 241), "bpf": (321, 280), "userfaultfd": (323, 282),
+    "memfd_create": (319, 279), "memfd_secret": (447, 447), "io_uring_setup": (425, 425),
+    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
+    "open_by_handle_at": (304, 265), "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
+}  # fmt: skip
+CLONE, CLONE3 = (56, 220), 435
+"""Numbers of calls on x86_64 and elsewhere, from Linux's asm/unistd_64.h and asm-generic/unistd.h."""
+MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1), "riscv64": (0xC00000F3, 1)}
+"""Audit architecture, and which of the numbers above."""
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 NOBODY = 65534
 RESULT_FD = 3
@@ -88,7 +101,8 @@ def enter_namespaces(job: Job, proc: int, root: bool) -> None:
     attributes = (ctypes.c_uint64 * 4)(READ_ONLY_ATTRS, 0, 0, 0)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     checked("syscall", MOUNT_SETATTR, AT_FDCWD, base.encode(), AT_RECURSIVE, attributes, size)
-    mount("tmpfs", f"{base}/tmp", "tmpfs", NO_SUID | NO_DEVICES, f"size={job['disk_bytes']},nr_inodes=2k,mode=1777")
+    flags = NO_SUID | NO_DEVICES | NO_PROGRAMS
+    mount("tmpfs", f"{base}/tmp", "tmpfs", flags, f"size={job['disk_bytes']},nr_inodes=2k,mode=1777")
     os.chdir(base)
     checked("syscall", PIVOT_ROOT[os.uname().machine], b".", b".")
     checked("umount2", b".", DETACH)
@@ -137,6 +151,32 @@ def threads_of(uid: int) -> int:
     return count
 
 
+def refuse_calls(machine: str) -> None:
+    """A seccomp filter for this process and all that it starts: the calls of REFUSED fail with EPERM.
+
+    The program that runs the tests keeps its secrets in memory, so no other process may read it, not even a fresh
+    interpreter that it starts itself; and memory that no limit counts (memfd) or a new namespace's mounts would give
+    is not to be had. OSError where the kernel has no filters, KeyError for a machine whose call numbers are not here.
+    """
+    architecture, which = MACHINES[machine]
+    load, equal, at_least, any_bit, end = 0x20, 0x15, 0x35, 0x45, 0x06  # BPF: BPF_LD|W|ABS, JMP|JEQ|K, JGE, JSET, RET
+    kill, denied, unknown, allowed = 0x80000000, 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS, 0x7FFF0000
+    # (operation, jump if true, jump if false, operand); seccomp_data has the number at 0, the architecture at 4 and the
+    # first argument at 16.
+    steps = [(load, 0, 0, 4), (equal, 1, 0, architecture), (end, 0, 0, kill), (load, 0, 0, 0)]
+    steps += [(at_least, 0, 1, 0x40000000), (end, 0, 0, denied)]  # the x32 calls of x86_64
+    for numbers in REFUSED.values():
+        steps += [(equal, 0, 1, numbers[which]), (end, 0, 0, denied)]
+    # The C library falls back to clone, whose flags can be seen.
+    steps += [(equal, 0, 1, CLONE3), (end, 0, 0, unknown)]
+    steps += [(equal, 0, 3, CLONE[which]), (load, 0, 0, 16), (any_bit, 0, 1, NEW_USER), (end, 0, 0, denied)]
+    steps += [(end, 0, 0, allowed)]
+    code = b"".join(struct.pack("HBBI", *step) for step in steps)
+    program = struct.pack("HP", len(steps), ctypes.addressof(kept := ctypes.create_string_buffer(code)))
+    checked("prctl", SET_SECCOMP, 2, program, 0, 0)
+    del kept
+
+
 def become_judge(job: Job, proc: int, null: int, result: int) -> None:
     """In the child: drop everything and start a fresh interpreter."""
     os.setsid()
@@ -151,6 +191,8 @@ def become_judge(job: Job, proc: int, null: int, result: int) -> None:
         checked("prctl", SET_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
         checked("prctl", SET_DEATH_SIGNAL, SIGKILL, 0, 0, 0)
     limit(job)
+    if job["namespaces"]:
+        refuse_calls(os.uname().machine)
     os.execve(job["python"], [job["python"], "-sSPB", "-X", "utf8", "-c", job["judge"]], job["environment"])
 
 

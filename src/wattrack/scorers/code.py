@@ -28,6 +28,8 @@ _CODE_LINE = re.compile(
 def score(sample: Sample, response: Response, *, sandbox: Sandbox, form: Form) -> Score:
     """`pass_at_1` and `pass_at_1_flexible`; the answer shown is the code that was found.
 
+    In the form `chat` also `format_compliance`: there is a closed fenced block.
+
     Args:
         sample: with `prompt`, `tests` and `own` in its data.
         response: the model's text, cut at the protocol's stop strings.
@@ -47,6 +49,8 @@ def score(sample: Sample, response: Response, *, sandbox: Sandbox, form: Form) -
         name: float(verdict is not None and verdict.passed)
         for name, verdict in zip(("pass_at_1", "pass_at_1_flexible"), verdicts, strict=True)
     }
+    if form == "chat":
+        metrics["format_compliance"] = float(strict is not None)
     answer = strict if strict is not None else loose
     return Score(value=metrics["pass_at_1"], answer=answer, explanation=_explain(verdicts), metrics=metrics)
 

@@ -13,6 +13,8 @@ ParseError = Literal["none", "empty", "truncated", "no_json", "syntax"]
 Found = Literal["whole", "fence", "brackets", "nowhere"]
 
 _DEEPEST = 100
+_BLANKS = " \t\n\r"
+"""The RFC's; a no-break space around a value is not JSON."""
 _PAIRS = {"}": "{", "]": "["}
 _MARK = re.compile(r'[{}\[\]"]')
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -35,7 +37,7 @@ class JsonReply:
 
 def read_json(text: str, *, truncated: bool) -> JsonReply:
     """The JSON value of a reply."""
-    whole = text.strip()
+    whole = text.strip(_BLANKS)
     fence, brackets = fenced(whole), balanced(whole)
     places: list[tuple[Found, str | None]] = [("whole", whole), ("fence", fence), ("brackets", brackets)]
     for found, part in places:
@@ -47,7 +49,7 @@ def read_json(text: str, *, truncated: bool) -> JsonReply:
     error: ParseError = "syntax" if "```" in whole or "{" in whole or "[" in whole else "no_json"
     if truncated:
         error = "truncated"
-    elif not whole:
+    elif not text.strip():
         error = "empty"
     return JsonReply(value=None, text=None, found="nowhere", error=error)
 

@@ -40,14 +40,19 @@ _MARKERS = 50
 
 
 def score(sample: Sample, response: Response) -> Score:
-    """Both metrics; the answer shown is the flexible one. The headline `value` is letter_flexible.
+    """Both metrics, and `format_compliance`: the last line is as asked. The answer shown is the flexible one.
 
+    The headline `value` is letter_flexible.
     Brackets of a label, "(A)", are no part of it.
     """
     sample = replace(sample, labels=tuple(map(_bare, sample.labels)), target=_bare(sample.target))
     strict = final_line(response.text, sample.labels)
     found = strict if strict is not None else stated(response.text, sample)
-    metrics = {"letter_strict": float(strict == sample.target), "letter_flexible": float(found == sample.target)}
+    metrics = {
+        "letter_strict": float(strict == sample.target),
+        "letter_flexible": float(found == sample.target),
+        "format_compliance": float(strict is not None),
+    }
     how = "the last line" if strict is not None else "found in the text" if found is not None else "no clear choice"
     return Score(value=metrics["letter_flexible"], answer=found, explanation=how, metrics=metrics)
 

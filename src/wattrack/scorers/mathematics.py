@@ -27,7 +27,10 @@ _BASE = re.compile(r"\d_\{?(\d+)\}?$")
 
 
 def score(sample: Sample, response: Response, *, form: str) -> Score:
-    """Both metrics; `form` is a key of FORMS. The headline `value` is math_verify."""
+    """Both metrics, and `format_compliance`: there is an answer in the form `form`, a key of FORMS.
+
+    The headline `value` is math_verify.
+    """
     found = {name: read(response.text) for name, read in FORMS.items()}
     asked = found[form]
     other, written = next(((name, a) for name, a in found.items() if a is not None), ("", None))
@@ -37,6 +40,7 @@ def score(sample: Sample, response: Response, *, form: str) -> Score:
     metrics = {
         "exact_minerva": float(asked is not None and _same_string(asked, sample.target)),
         "math_verify": float(verdict.equal),
+        "format_compliance": float(asked is not None),
     }
     how = f"in the form {other!r}" if written is not None else "last expression" if verdict.read else "no answer found"
     explanation = f"{how}; {verdict.why}" if verdict.why else how

@@ -41,8 +41,9 @@ def number_after(text: str, marker: str) -> str | None:
 
 
 def score(sample: Sample, response: Response, *, marker: str) -> Score:
-    """`exact_match_strict` and `exact_match_flexible`; the answer shown is the strict one where there is one.
+    """`exact_match_strict`, `exact_match_flexible`, and `format_compliance`: there is a number after the marker.
 
+    The answer shown is the strict one where there is one.
     The headline `value` is the strict match; the protocol's `headline` decides which becomes quality/score.
     """
     target = parse(sample.target)
@@ -51,6 +52,7 @@ def score(sample: Sample, response: Response, *, marker: str) -> Score:
     matches = {
         "exact_match_strict": _equal(strict, target),
         "exact_match_flexible": _equal(flexible, target),
+        "format_compliance": float(strict is not None),
     }
     how = f"after {marker!r}" if strict is not None else "last number" if flexible is not None else "no number found"
     return Score(value=matches["exact_match_strict"], answer=answer, explanation=how, metrics=matches)

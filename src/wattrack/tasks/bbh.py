@@ -54,6 +54,8 @@ def _direct(example: str) -> str:
 def score(sample: Sample, response: Response, *, reasoning: bool) -> Score:
     """exact_match_strict, exact_match_flexible, and the strict one again under the task's name.
 
+    With `reasoning` also format_compliance: "answer is" was written.
+
     strict    what follows the last "answer is" on its line (without `reasoning`: the first line), a final full stop
               dropped, is the target to the letter
     flexible  the same without case, marks and commas, an option by its letter; without "answer is" the last line
@@ -68,7 +70,12 @@ def score(sample: Sample, response: Response, *, reasoning: bool) -> Score:
         value=strict,
         answer=written or None,
         explanation="" if marked else f"no {_ANSWER.strip()!r}; the last line" if written else "no answer",
-        metrics={"exact_match_strict": strict, "exact_match_flexible": flexible, f"bbh_{sample.group}": strict},
+        metrics={
+            "exact_match_strict": strict,
+            "exact_match_flexible": flexible,
+            f"bbh_{sample.group}": strict,
+            **({"format_compliance": float(marked)} if reasoning else {}),
+        },
     )
 
 

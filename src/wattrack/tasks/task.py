@@ -140,6 +140,8 @@ class Task:
     """Sample -> what stands for `{context}` in its prompt; read when the questions are built."""
     live_score: bool = True
     """Whether the scorer is cheap enough to be called inside a measured window."""
+    text_reference: bool = False
+    """Whether samples come with a text that says what a good answer says (see `similarity.reference`)."""
     judging: Judging | None = None
     """How another model is asked about the answers, where no program can rate them."""
 

@@ -93,6 +93,7 @@ def score(sample: Sample, response: Response) -> Score:
         "wattbot_ref": overlap,
         "wattbot_weighted": _VALUE * right + _REF * overlap + _NA * na,
         "wattbot_ref_strict": 0.0 if found is None else overlap,
+        "format_compliance": float(_as_asked(response.text)),
         "wattbot_value_strict": float(found is not None and wattbot.value_matches_strict(truth, value, unit)),
     }
     if wattbot.is_blank(truth):
@@ -121,6 +122,12 @@ def read_cells(reply: str) -> tuple[str, str] | None:
         return None
     refs = found.get("ref_id")
     return _written(found[_KEY]), _written(None if refs == [] else refs)
+
+
+def _as_asked(reply: str) -> bool:
+    """Whether the whole reply is the JSON object that was asked for."""
+    read = json_reply.read_json(reply, truncated=False)
+    return read.found == "whole" and isinstance(read.value, dict) and {_KEY, "ref_id"} <= read.value.keys()
 
 
 def _objects(text: str) -> Iterator[dict[str, object]]:
