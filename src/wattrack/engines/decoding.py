@@ -72,7 +72,9 @@ def plan(loaded: Loaded, generation: Generation, longest_prompt: int) -> Plan:
 def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Response]:
     """Generate for all rows at once. Time stamps count from the prompt tensor being ready on the device."""
     ids, mask = _left_padded(rows, loaded)
-    stop_rows = StopRows(plan.stops, len(rows), plan.end_ids) if plan.stops else None
+    lengths = [row.new_tokens for row in rows]
+    early = plan.stops or min(lengths) < plan.generation.max_new_tokens
+    stop_rows = StopRows(plan.stops, lengths, plan.end_ids) if early else None
     sampler = _sampler(plan.generation, rows, loaded.device)
     loaded.synchronize()
     started_unix_ms = time.time_ns() // 1_000_000
@@ -92,7 +94,7 @@ def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Respon
     stopped = stop_rows.stopped_after if stop_rows else [None] * len(rows)
     responses = []
     for row, row_ids, stopped_after in zip(rows, new, stopped, strict=True):
-        length, ended = _length(row_ids, plan.end_ids, stopped_after)
+        length, ended = _length(row_ids[: row.new_tokens], plan.end_ids, stopped_after)
         answer = Answer(
             row=row,
             ids=row_ids[:length],

@@ -42,10 +42,10 @@ class SharedMode:
 
     def generate(self, rows: Sequence[Row], plan: Plan) -> Iterator[Response]:
         """One Response per row as they finish; of identical greedy rows one is computed, the others get its text."""
-        same: dict[tuple[int, ...], list[Row]] = defaultdict(list)
+        same: dict[tuple[int, tuple[int, ...]], list[Row]] = defaultdict(list)
         for number, row in enumerate(rows):
             # Sampled rows differ by their seeds: each is its own.
-            same[row.ids if plan.generation.temperature <= 0 else (number,)].append(row)
+            same[row.new_tokens, row.ids if plan.generation.temperature <= 0 else (number,)].append(row)
         firsts = [equal[0] for equal in same.values()]
         others = {_key(equal[0]): equal[1:] for equal in same.values()}
         # Groups are generated one after the other: one more is worth it only if it saves more than its steps cost.
