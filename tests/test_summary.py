@@ -318,3 +318,16 @@ def test_reasoning_is_counted_and_answers_cut_inside_it_are_reported() -> None:
     assert quality([RIGHT])["answers/thinking_chars_mean"] == 0.0
     choice = record(0, logprobs=(-1.0, -2.0))
     assert quality([choice])["quality/truncated_thinking_rate"] is None
+
+
+def test_reasoning_tokens_are_a_mean_over_all_answers_or_unknown() -> None:
+    known = [record(0, thinking_tokens=3), record(1, thinking_tokens=0, output_tokens=1), FAILED]
+    found = quality(known)
+    assert found["answers/thinking_tokens_mean"] == 1.5
+    assert found["answers/thinking_token_share"] == 0.5
+    partly = quality([*known, record(3)])
+    assert partly["answers/thinking_tokens_mean"] is None and partly["answers/thinking_token_share"] is None
+    silent = quality([record(0, thinking_tokens=0, output_tokens=0, output="")])
+    assert (silent["answers/thinking_tokens_mean"], silent["answers/thinking_token_share"]) == (0.0, None)
+    assert quality([FAILED])["answers/thinking_tokens_mean"] is None
+    assert quality([record(0, logprobs=(-1.0, -2.0))])["answers/thinking_tokens_mean"] is None

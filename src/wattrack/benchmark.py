@@ -214,6 +214,7 @@ def record(sample: Sample, response: Response, scorer: Scorer) -> Record:
         logprobs=response.logprobs or None,
         margin=margin(response.logprobs),
         merged_boundaries=response.merged_boundaries if response.logprobs else None,
+        thinking_tokens=response.thinking_tokens,
     )
 
 

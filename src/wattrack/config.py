@@ -94,6 +94,10 @@ class ProtocolConfig:
     condition of its own: never one protocol with free decoding."""
     prompt_tokens: int | None = None
     """Style completion: every prompt is repeated or cut to exactly this many tokens of the model's own tokenizer."""
+    prompt_tokens_stddev: float = 0.0
+    """Lengths are drawn for each request, from a Gaussian whose mean is prompt_tokens."""
+    max_new_tokens_stddev: float = 0.0
+    """With fixed_length: the same for the answers, the mean being max_new_tokens."""
     scorer: dict[str, Any] = MISSING
     aggregate: dict[str, Any] | None = None
     """What the records give beyond means over questions: records -> {metric of `quality/`: value or None}."""

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -252,8 +252,21 @@ def dry_run(plan: Plan, console: Console) -> None:
     facts, n = questions.facts, len(questions.requests)
     console.print(f"{plan.name}: {n} requests, {facts.protocol}, rows from {facts.source}", markup=False)
     first = questions.requests[0]
+    for line in _lengths([r for r in questions.requests if isinstance(r, Request)]):
+        console.print(line, markup=False, highlight=False)
     console.print(f"first prompt ({first.sample_id}):", markup=False)
     console.print(_shown(first), markup=False, highlight=False, soft_wrap=True)
+
+
+def _lengths(requests: Sequence[Request]) -> Iterator[str]:
+    """What is exact, in tokens of the model's own tokenizer; drawn lengths differ from request to request."""
+    prompts = [r.prompt_tokens for r in requests if r.prompt_tokens is not None]
+    answers = [r.generation.max_new_tokens for r in requests if r.generation.fixed_length]
+    for name, lengths in (("prompts", prompts), ("answers", answers)):
+        if len(set(lengths)) > 1:
+            yield f"{name}: {min(lengths)} to {max(lengths)} tokens, mean {sum(lengths) / len(lengths):.1f}"
+        elif lengths:
+            yield f"{name}: {lengths[0]} tokens"
 
 
 def _shown(request: Request | ChoiceRequest) -> str:

@@ -34,6 +34,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "started_unix_ms": (int,),
     "logprobs": (list,),
     "merged_boundaries": (int,),
+    "thinking_tokens": (int, type(None)),
 }
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _REQUIRED = frozenset(field.name for field in fields(Response) if field.default is MISSING)

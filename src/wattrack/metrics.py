@@ -287,6 +287,12 @@ METRICS: dict[str, Metric] = {
     "answers/thinking_chars_mean": Metric(
         "characters", "neither", "reasoning blocks per answer, marks included; part of chars_mean, never scored"
     ),
+    "answers/thinking_tokens_mean": Metric(
+        "tokens", "neither", "output tokens that hold reasoning or its marks, mean over the answers; absent if unknown"
+    ),
+    "answers/thinking_token_share": Metric(
+        "1", "neither", "output tokens that hold reasoning or its marks / all output tokens (part of tokens/output)"
+    ),
     "answers/words_mean": Metric("words", "neither", "blank-separated words per answer"),
     "memory/vram_peak_gib": Metric(
         "GiB", "lower", "peak device memory in the generate window, all devices used (NVML)"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from statistics import NormalDist
 
 import yaml
 
@@ -131,7 +132,11 @@ class Prompt:
     contexts: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Chat style: by sample id, what stands for `{context}` in the template."""
     prompt_tokens: int | None = None
-    """Completion style: as in `Request`."""
+    """Completion style: as in `Request`, or its mean over the requests."""
+    prompt_tokens_stddev: float = 0.0
+    """Above 0: every request's own number of prompt tokens is drawn."""
+    max_new_tokens_stddev: float = 0.0
+    """Above 0: every request's own max_new_tokens is drawn, with that of `generation` as mean."""
     constrained: bool = False
     """Answers must keep to the sample's own JSON Schema, `Sample.data["schema"]`; the wording is the same."""
 
@@ -159,13 +164,24 @@ class Prompt:
             text = completion_prompt(sample.question, self.template, self.shots, self.shot_answer, options_text(sample))
             if self.preambles:
                 text = f"{self.preambles[sample.group or '']}\n\n{text}"
+            if self.prompt_tokens is not None:
+                text = turned(text, repeat)
+        own = derived_seed(seed, sample.id, repeat)
+        prompt_tokens, generation = self.prompt_tokens, self.generation
+        if prompt_tokens is not None and self.prompt_tokens_stddev:
+            prompt_tokens = drawn_length(prompt_tokens, self.prompt_tokens_stddev, derived_seed(own, "prompt"))
+        if self.max_new_tokens_stddev:
+            length = drawn_length(
+                generation.max_new_tokens, self.max_new_tokens_stddev, derived_seed(own, "new tokens")
+            )
+            generation = replace(generation, max_new_tokens=length)
         return Request(
             sample_id=sample.id,
             repeat=repeat,
             prompt=text,
-            generation=self.generation,
-            seed=derived_seed(seed, sample.id, repeat),
-            prompt_tokens=self.prompt_tokens,
+            generation=generation,
+            seed=own,
+            prompt_tokens=prompt_tokens,
             constraint=_schema(sample) if self.constrained else None,
         )
 
@@ -186,6 +202,8 @@ class Prompt:
             content.append(sorted(self.contexts.items()))
         if self.prompt_tokens is not None:
             content.append(self.prompt_tokens)
+        if self.prompt_tokens_stddev or self.max_new_tokens_stddev:
+            content.append(["stddev", self.prompt_tokens_stddev, self.max_new_tokens_stddev])
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -194,6 +212,30 @@ def _schema(sample: Sample) -> Mapping[str, object]:
     if not isinstance(schema, Mapping):
         raise DatasetError(f"{sample.id}: constrained decoding needs rows with a JSON Schema; choose another protocol")
     return schema
+
+
+def turned(text: str, repeat: int) -> str:
+    """The text begun at its line (of a single line: at its word) number `repeat`, what stood before it at the end.
+
+    A text cut to a length asks for nothing: repeats of one are other prompts, or an engine could compute them once.
+    """
+    between = "\n" if "\n" in text else " "
+    parts = text.split(between)
+    begin = repeat % len(parts)
+    return between.join([*parts[begin:], *parts[:begin]])
+
+
+def drawn_length(mean: int, stddev: float, seed: int) -> int:
+    """A whole number of 1 or more from a Gaussian: a pure function of its arguments, the same on every machine.
+
+    The Gaussian is cut off at both sides, to 1 .. 2 mean - 1: lengths have a known maximum and keep their mean, which
+    cutting at 1 alone would raise.
+    """
+    gaussian = NormalDist(mean, stddev)
+    low, high = gaussian.cdf(0.5), gaussian.cdf(2 * mean - 0.5)
+    share = low + (high - low) * (seed + 0.5) / 2**63
+    drawn = gaussian.inv_cdf(min(max(share, 2.0**-53), 1 - 2.0**-53))
+    return min(max(round(drawn), 1), 2 * mean - 1)
 
 
 def derived_seed(*parts: object) -> int:

@@ -107,8 +107,8 @@ class Response:
     sample_id: str
     repeat: int
     text: str
-    """Generated text, cut at the first stop string, special tokens removed. For choices: the most probable
-    candidate's continuation, blanks stripped."""
+    """Generated text, cut at the first stop string, special tokens removed unless they mark reasoning. For choices: the
+    most probable candidate's continuation, blanks stripped."""
     finish_reason: FinishReason
     input_tokens: int
     """Real prompt ids including special tokens, without padding. For choices: context and continuation summed over
@@ -133,6 +133,9 @@ class Response:
     merged_boundaries: int = 0
     """Choices only: candidates whose last context token merges with the continuation when the whole text is tokenised;
     there the continuation begins with the merged token."""
+    thinking_tokens: int | None = None
+    """Those of `output_tokens` that hold any of the reasoning and its marks; all of them where a block never closes and
+    nothing stands before it. None = not told apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +186,8 @@ class Record:
     """Choices only: the largest minus the second largest of `logprobs`; kernels in bf16 move either by some 0.03."""
     merged_boundaries: int | None = None
     """Choices only: as in the response."""
+    thinking_tokens: int | None = None
+    """As in the response."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

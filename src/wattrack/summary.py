@@ -142,9 +142,15 @@ def thinking(answered: Sequence[Record]) -> Metrics:
     written = _written(answered)
     replies = [reasoning.read(r.output, r.prompt_text) for r in written]
     cut = [reply.unfinished and r.finish_reason == "length" for reply, r in zip(replies, written, strict=True)]
+    known = [r.thinking_tokens for r in written if r.thinking_tokens is not None]
+    counted = len(known) == len(written)  # a mean over some of the answers would be of those alone
     return {
         "quality/truncated_thinking_rate": _share(cut),
         "answers/thinking_chars_mean": mean([float(reply.thinking_chars) for reply in replies]),
+        "answers/thinking_tokens_mean": mean([float(n) for n in known]) if counted else None,
+        "answers/thinking_token_share": (
+            ratio(float(sum(known)), float(sum(r.output_tokens for r in written))) if counted else None
+        ),
     }
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -68,6 +69,19 @@ def _check_lengths(cfg: DictConfig) -> None:
         raise ConfigError(f"{key}.prompt_tokens={wanted}: must be 1 or more, with style completion (not {style})")
     if settings.fixed_length and (settings.stop or style in CHOICE_STYLES):
         raise ConfigError(f"{key}.fixed_length: only for generated answers without stop strings")
+    if settings.max_new_tokens < 1:
+        raise ConfigError(f"{key}.max_new_tokens={settings.max_new_tokens}: must be 1 or more")
+    _check_spread(f"{key}.prompt_tokens_stddev", settings.prompt_tokens_stddev, "prompt_tokens", wanted is not None)
+    exact = settings.fixed_length and style in ("completion", "chat")
+    _check_spread(f"{key}.max_new_tokens_stddev", settings.max_new_tokens_stddev, "fixed_length: true", exact)
+
+
+def _check_spread(key: str, stddev: float, needed: str, there: bool) -> None:
+    """The standard deviation of a length that is exact."""
+    if not 0 <= stddev < math.inf:
+        raise ConfigError(f"{key}={stddev:g}: must be 0 or more")
+    if stddev and not there:
+        raise ConfigError(f"{key}={stddev:g}: needs {needed}; only exact lengths can be drawn")
 
 
 def _check_machine(machine: HardwareConfig) -> None:
@@ -212,6 +226,8 @@ def _prompt(settings: ProtocolConfig) -> AnyPrompt:
             draw=draw,
             prompt_tokens=settings.prompt_tokens,
             constrained=settings.constrained,
+            prompt_tokens_stddev=settings.prompt_tokens_stddev,
+            max_new_tokens_stddev=settings.max_new_tokens_stddev,
         )
     return ChoicePrompt(style=style, template=settings.template, header=settings.header, draw=draw)
 

@@ -56,3 +56,35 @@ def test_an_end_token_inside_a_fixed_answer_is_no_text(engine: HFEngine) -> None
     with scripted(engine, {len(engine._ready()[0].tokenizer("Tom has 3 apples")["input_ids"]): [end]}):
         (response,) = only(engine, replace(request, generation=replace(request.generation, fixed_length=True)))
     assert (response.output_tokens, response.text, response.finish_reason) == (4, "", "stop")
+
+
+@pytest.mark.parametrize("mode", ["naive", "shared"])
+@pytest.mark.parametrize("options", [{}, {"fixed_length": True}, {"stop": ("e",)}, {"temperature": 0.7}], ids=str)
+def test_rows_of_one_batch_end_at_lengths_of_their_own(
+    folders: dict[str, Path], mode: str, options: dict[str, object]
+) -> None:
+    engine = HFEngine(model_id=str(folders["qwen2"]), dtype="fp32", batch_size=3, threads=1, mode=mode)
+    engine.load()
+    lengths = [9, 2, 17, 5, 1, 17, 3]
+    asked = [
+        ask(f"{n} apples and {n} pears" * (1 + n % 3), f"q{n}", max_new_tokens=length, seed=n, **options)
+        for n, length in enumerate(lengths)
+    ]
+    asked += [replace(asked[0], sample_id="q0 again", generation=replace(asked[0].generation, max_new_tokens=4))]
+    try:
+        alone = [only(engine, request)[0] for request in asked]
+        before = engine.computed_tokens
+        together = only(engine, *asked)
+        computed = engine.computed_tokens - before
+    finally:
+        engine.close()
+    assert max(r.batch_size for r in together) == 3
+    for request, one, beside in zip(asked, alone, together, strict=True):
+        assert (beside.error, beside.text, beside.output_tokens, beside.finish_reason) == (
+            None, one.text, one.output_tokens, one.finish_reason,
+        )  # fmt: skip
+        assert len(beside.token_times_s) == beside.output_tokens <= request.generation.max_new_tokens
+        if "fixed_length" in options:
+            assert beside.output_tokens == request.generation.max_new_tokens
+    assert computed == sum(r.input_tokens + r.output_tokens - 1 for r in together)
+    assert {r.finish_reason for r in together} == ({"stop"} if "fixed_length" in options else {"stop", "length"})

@@ -37,6 +37,7 @@ responses = st.builds(
     started_unix_ms=st.integers(0, 2**43),
     logprobs=st.lists(st.floats(max_value=0, allow_nan=False), max_size=4).map(tuple),
     merged_boundaries=st.integers(0, 5),
+    thinking_tokens=st.none() | st.integers(0, 10**6),
 )
 
 
@@ -92,6 +93,7 @@ def test_a_line_cut_by_a_crash_is_dropped_and_then_removed(tmp_path: Path, caplo
         ({"logprobs": [-1.0, "x"]}, "logprobs must hold numbers"),
         ({"logprobs": -1.0}, "logprobs cannot be -1.0"),
         ({"merged_boundaries": None}, "merged_boundaries cannot be None"),
+        ({"thinking_tokens": 1.5}, "thinking_tokens cannot be 1.5"),
         ({"colour": "red"}, "unknown field colour"),
     ],
 )

@@ -84,6 +84,10 @@ REFUSED = [
     ("dataset.protocols.fixed.prompt_tokens=0", r"prompt_tokens=0: must be 1 or more"),
     ("dataset.protocols.fixed.style=chat", r"prompt_tokens=512: .* style completion"),
     ("dataset.protocols.fixed.stop=[x]", r"fixed_length: only .* without stop strings"),
+    ("dataset.protocols.fixed.max_new_tokens=0", r"max_new_tokens=0: must be 1 or more"),
+    ("dataset.protocols.fixed.prompt_tokens_stddev=-1", r"prompt_tokens_stddev=-1: must be 0 or more"),
+    ("dataset.protocols.fixed.max_new_tokens_stddev=inf", r"max_new_tokens_stddev=inf: must be 0 or more"),
+    ("dataset.protocols.fixed.max_new_tokens_stddev=nan", r"max_new_tokens_stddev=nan: must be 0 or more"),
 ]
 
 
@@ -91,3 +95,22 @@ REFUSED = [
 def test_lengths_that_cannot_be_exact_are_refused(composed: Compose, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         wiring.check(composed("dataset=perf", override))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("prompt_tokens_stddev", r"prompt_tokens_stddev=5: needs prompt_tokens"),
+        ("max_new_tokens_stddev", r"max_new_tokens_stddev=5: needs fixed_length"),
+    ],
+)
+def test_lengths_that_are_not_exact_cannot_be_drawn(composed: Compose, name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        wiring.check(composed("dataset=prompts", f"dataset.protocols.chat.{name}=5"))
+
+
+def test_repeats_of_a_text_are_other_prompts(composed: Compose) -> None:
+    requests = wiring.build_task(composed("dataset=perf")).questions(2, 0, 3).requests
+    prompts = [r.prompt for r in requests if isinstance(r, Request)]
+    assert len({str(prompt) for prompt in prompts}) == 6
+    assert len({tuple(sorted(str(prompt).split())) for prompt in prompts}) == 2

@@ -37,6 +37,16 @@ def test_the_shipped_cases_are_judged_by_checks_that_can_fail(composed: Compose)
             assert not all(passes(text, kind, argument) for text in others), (sample.id, kind)
 
 
+def test_the_two_open_prompts_are_asked_and_not_scored(composed: Compose) -> None:
+    for protocol in ("chat", "base"):
+        task = wiring.build_task(composed("dataset=exo_prompts", f"dataset.protocol={protocol}"))
+        samples, facts = task.samples(None, 0)
+        assert (facts.rows, {s.id for s in samples}) == (2, {"explain_ai", "technology_poem"})
+        for sample in samples:
+            verdict = task.score(sample, answered(sample, "A machine that learns."))
+            assert math.isnan(verdict.value) and verdict.metrics == {}
+
+
 ROWS = [
     {"prompt": "Say hello."},
     {"id": "mine", "group": "sums", "prompt": "1 + 1?", "reference": "2", "checks": ""},

@@ -67,6 +67,14 @@ def test_the_tables_of_choices(tmp_path: Path) -> None:
     assert "margin" not in viewer_frame(records[1:])
 
 
+def test_reasoning_tokens_are_shown_where_there_are_any(tmp_path: Path) -> None:
+    records = [record(0, thinking_tokens=12), record(1, thinking_tokens=0), record(2)]
+    assert list(viewer_frame(records)["thinking_tokens"]) == [12, 0, None]
+    assert "thinking_tokens" not in viewer_frame(records[1:])
+    write_records(tmp_path / "records.parquet", records)
+    assert list(pd.read_parquet(tmp_path / "records.parquet")["thinking_tokens"].astype(object)) == [12, 0, pd.NA]
+
+
 def test_repeats_of_a_question_are_told_apart() -> None:
     table = viewer_frame([record(7, repeat=0), record(7, repeat=1)])
     assert list(table["id"]) == ["7 #0", "7 #1"]

@@ -26,6 +26,11 @@ class Row:
     prompt_text: str
     """The ids decoded again: what the model reads, special tokens shown."""
 
+    @property
+    def new_tokens(self) -> int:
+        """The most that it may be answered with."""
+        return self.request.generation.max_new_tokens
+
 
 class Tokenised(Protocol):
     """What batching needs to know of a row."""

@@ -14,6 +14,7 @@ from wattrack.engines.stamps import SeededSampler, StampStreamer, StopRows
 from wattrack.engines.stops import StopStrings
 from wattrack.errors import EngineError
 from wattrack.schema import Generation, Response
+from wattrack.scorers.reasoning import is_mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Plan:
     """What all batches of equal settings share."""
 
     generation: Generation
+    """With the largest max_new_tokens of the rows; each row ends at its own."""
     config: GenerationConfig
     end_ids: tuple[int, ...]
     stops: StopStrings
@@ -48,7 +50,8 @@ def plan(loaded: Loaded, generation: Generation, longest_prompt: int, grammars: 
     """Prepare the settings. `longest_prompt` (tokens) sizes a static cache for all batches."""
     tokenizer = loaded.tokenizer
     special = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
-    # Special tokens are not part of the text, so a stop string that is one ends the row like an end token.
+    # Special tokens are not part of the text, so a stop string that is one ends the row like an end token; marks are.
+    special = {text: token for text, token in special.items() if not is_mark(text)}
     end_ids = tuple(dict.fromkeys((*loaded.end_ids, *(special[stop] for stop in generation.stop if stop in special))))
     if generation.fixed_length:
         end_ids = ()
@@ -65,7 +68,7 @@ def plan(loaded: Loaded, generation: Generation, longest_prompt: int, grammars: 
     )
     stops = StopStrings(
         [stop for stop in generation.stop if stop not in special],
-        lambda ids: _text(loaded, ids),
+        loaded.marks.text,
         lambda token: str(tokenizer.convert_ids_to_tokens(token)),
     )
     return Plan(generation=generation, config=config, end_ids=end_ids, stops=stops, grammars=grammars)
@@ -74,7 +77,9 @@ def plan(loaded: Loaded, generation: Generation, longest_prompt: int, grammars: 
 def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Response]:
     """Generate for all rows at once. Time stamps count from the prompt tensor being ready on the device."""
     ids, mask = _left_padded(rows, loaded)
-    stop_rows = StopRows(plan.stops, len(rows), plan.end_ids) if plan.stops else None
+    lengths = [row.new_tokens for row in rows]
+    early = plan.stops or min(lengths) < plan.generation.max_new_tokens
+    stop_rows = StopRows(plan.stops, lengths, plan.end_ids) if early else None
     sampler = _sampler(plan.generation, rows, loaded.device)
     loaded.synchronize()
     started_unix_ms = time.time_ns() // 1_000_000
@@ -96,7 +101,7 @@ def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Respon
     stopped = stop_rows.stopped_after if stop_rows else [None] * len(rows)
     responses = []
     for row, row_ids, stopped_after, matcher in zip(rows, new, stopped, matchers, strict=True):
-        length, ended = _length(row_ids, plan.end_ids, stopped_after)
+        length, ended = _length(row_ids[: row.new_tokens], plan.end_ids, stopped_after)
         answer = Answer(
             row=row,
             ids=row_ids[:length],
@@ -114,15 +119,17 @@ def respond(loaded: Loaded, plan: Plan, answer: Answer) -> Response:
     """The Response of a finished row."""
     if answer.failure is not None:
         return failed(answer.row.request, answer.failure, row=answer.row)
-    row, text = answer.row, _text(loaded, answer.ids)
-    ended = answer.ended or plan.generation.fixed_length or plan.stops.find(text) is not None
+    row, whole = answer.row, loaded.marks.text(answer.ids)
+    ended = answer.ended or plan.generation.fixed_length or plan.stops.find(whole) is not None
+    text = plan.stops.cut(whole)
     return Response(
         sample_id=row.request.sample_id,
         repeat=row.request.repeat,
-        text=plan.stops.cut(text),
+        text=text,
         finish_reason="stop" if ended else "length",
         input_tokens=len(row.ids),
         output_tokens=len(answer.ids),
+        thinking_tokens=loaded.marks.thinking_tokens(answer.ids, text, row.prompt_text),
         token_times_s=tuple(answer.times_s),
         latency_s=answer.times_s[-1],
         batch_size=answer.batch_size,
@@ -152,8 +159,3 @@ def _length(ids: Sequence[int], end_ids: Sequence[int], stopped_after: int | Non
     end = next((position for position, token in enumerate(ids, start=1) if token in end_ids), None)
     own = [length for length in (end, stopped_after) if length is not None]
     return (min(own), True) if own else (len(ids), False)
-
-
-def _text(loaded: Loaded, ids: Sequence[int]) -> str:
-    text = loaded.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return str(text)

@@ -3,6 +3,7 @@
 import gc
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wattrack.engines.batching import Batcher, failed, one_line
@@ -215,8 +216,9 @@ class HFEngine:
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         """Yield one Response per request as they finish, longest prompts first.
 
-        Requests of unequal `Generation` settings never share a batch. With temperature above zero every row
-        draws from a generator seeded with its own `Request.seed`, whatever rows are beside it.
+        Requests of unequal `Generation` settings never share a batch, save that each row has its own `max_new_tokens`.
+        With temperature above zero every row draws from a generator seeded with its own `Request.seed`, whatever rows
+        are beside it.
 
         Raises:
             EngineError: not loaded, no chat template for chat prompts, or nothing works at all.
@@ -227,7 +229,7 @@ class HFEngine:
         grammars = self._constraining(requests)
         groups: dict[Generation, list[Request]] = {}
         for request in requests:
-            groups.setdefault(request.generation, []).append(request)
+            groups.setdefault(replace(request.generation, max_new_tokens=0), []).append(request)
         for generation, group in groups.items():
             rows, refused = renderer.rows(group)
             if grammars is not None:
@@ -237,8 +239,9 @@ class HFEngine:
             yield from refused
             if rows:
                 longest = max(len(row.ids) for row in rows)
-                mode = self._mode(longest, generation.max_new_tokens)
-                yield from mode.generate(rows, plan(loaded, generation, longest, grammars))
+                settings = replace(generation, max_new_tokens=max(row.new_tokens for row in rows))
+                mode = self._mode(max(len(row.ids) + row.new_tokens for row in rows))
+                yield from mode.generate(rows, plan(loaded, settings, longest, grammars))
 
     def loglikelihood(self, requests: Sequence[ChoiceRequest]) -> Iterator[Response]:
         """Yield one Response with `logprobs` per request as batches finish.
@@ -250,7 +253,7 @@ class HFEngine:
         rows, refused = renderer.choices(requests)
         yield from refused
         if rows:
-            yield from self._mode(max(len(row.ids) for row in rows), 0).score(rows)
+            yield from self._mode(max(len(row.ids) for row in rows)).score(rows)
 
     def synchronize(self) -> None:
         """Wait until the device has finished; a no-op on CPU."""
@@ -293,15 +296,15 @@ class HFEngine:
             self._grammars = Grammars(loaded.tokenizer, loaded.end_ids, width)
         return self._grammars
 
-    def _mode(self, longest: int, new_tokens: int) -> "NaiveMode | SharedMode":
-        """Who answers texts of up to this many prompt and new tokens, with limits that fit them."""
+    def _mode(self, longest: int) -> "NaiveMode | SharedMode":
+        """Who answers texts of up to this many tokens, prompt and new ones, with limits that fit them."""
         from wattrack.engines.limits import limits
         from wattrack.engines.shared import SharedMode
 
         loaded, _ = self._ready()
         assert self._naive is not None
-        fitting = limits(loaded.model, self._settings.batch_size, longest + new_tokens)
-        if self._why_naive(longest + new_tokens) is not None:
+        fitting = limits(loaded.model, self._settings.batch_size, longest)
+        if self._why_naive(longest) is not None:
             if self._settings.batch_size is None and not self._batcher.halvings:
                 self._batcher.size = min(fitting.slots, _NAIVE_ROWS)
             return self._naive

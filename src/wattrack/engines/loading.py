@@ -21,6 +21,7 @@ from wattrack.engines.fit import GIB, Fit
 from wattrack.engines.kept import KEEPER, Kept, Key, give_back, in_use_bytes
 from wattrack.engines.prediction import predict
 from wattrack.engines.settings import Settings
+from wattrack.engines.thinking import Marks
 from wattrack.errors import EngineError
 from wattrack.schema import ChoiceRequest, Request
 
@@ -46,6 +47,8 @@ class Loaded:
     effective: Effective
     context: int | None
     """Prompt + new tokens that fit; None = unlimited."""
+    marks: Marks
+    """Of reasoning, and new tokens as text."""
     end_ids: tuple[int, ...]
     pad_id: int
     kept: Kept | None = None
@@ -97,6 +100,7 @@ def load(settings: Settings, checkpoint: Checkpoint) -> Loaded:
         kept=kept,
         tokenizer=kept.tokenizer,
         effective=effective,
+        marks=Marks(kept.tokenizer),
         context=_context(settings, kept.model),
         end_ids=kept.end_ids,
         pad_id=pad_id if kept.tokenizer.pad_token_id is None else int(kept.tokenizer.pad_token_id),

@@ -78,10 +78,12 @@ class RollingBatch:
         limits: Limits,
         grammars: Grammars | None = None,
     ) -> None:
-        """`rows` in the order in which they are admitted; buffers are allocated for the longest of them."""
+        """`rows` in the order in which they are admitted, each with a length of its own; `generation` says the rest.
+
+        Buffers are allocated for the longest of them.
+        """
         self._model = model
         self._prefix = prefix
-        self._generation = generation
         self._end_ids = frozenset(end_ids)
         self._stops = stops
         self._limits = limits
@@ -90,8 +92,7 @@ class RollingBatch:
         self._waiting = deque(rows)
         self._going: list[Going] = []
         self._slots = min(limits.slots, len(rows))
-        longest = max(len(row.ids) for row in rows) - prefix.length
-        self._capacity = longest + generation.max_new_tokens
+        self._capacity = max(len(row.ids) + row.new_tokens for row in rows) - prefix.length
         self._keys: list[Tensor] = []
         self._values: list[Tensor] = []
         self.computed_tokens = 0
@@ -199,7 +200,7 @@ class RollingBatch:
         finished = []
         for slot in range(len(self._going) - 1, -1, -1):
             going = self._going[slot]
-            if not going.stopped and len(going.ids) < self._generation.max_new_tokens:
+            if not going.stopped and len(going.ids) < going.row.new_tokens:
                 continue
             finished.append(going)
             last = self._going.pop()

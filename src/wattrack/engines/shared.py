@@ -46,7 +46,7 @@ class SharedMode:
         same: dict[tuple[object, ...], list[Row]] = defaultdict(list)
         for number, row in enumerate(rows):
             # Sampled rows differ by their seeds: each is its own. The order of a schema's keys matters.
-            alike = (row.ids, json.dumps(row.request.constraint))
+            alike = (row.new_tokens, row.ids, json.dumps(row.request.constraint))
             same[alike if plan.generation.temperature <= 0 else (number,)].append(row)
         firsts = [equal[0] for equal in same.values()]
         others = {_key(equal[0]): equal[1:] for equal in same.values()}

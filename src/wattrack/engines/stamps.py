@@ -46,16 +46,17 @@ class StampStreamer(BaseStreamer):
 
 
 class StopRows(StoppingCriteria):
-    """Stops each row on its own as soon as its new tokens hold a stop string."""
+    """Stops each row on its own: as soon as its new tokens hold a stop string, and at its own length."""
 
-    def __init__(self, stops: StopStrings, rows: int, end_ids: Sequence[int]) -> None:
-        """`end_ids` are the end-of-sequence tokens: a row that met one is not looked at again."""
-        self.stopped_after: list[int | None] = [None] * rows
+    def __init__(self, stops: StopStrings, lengths: Sequence[int], end_ids: Sequence[int]) -> None:
+        """`lengths` are each row's most new tokens; a row that met one of `end_ids` is not looked at again."""
+        self.stopped_after: list[int | None] = [None] * len(lengths)
         """New tokens of each row up to and including the one that completed a stop string."""
         self._stops = stops
+        self._lengths = lengths
         self._end_ids = frozenset(end_ids)
-        self._new: list[list[int]] = [[] for _ in range(rows)]
-        self._live = set(range(rows))
+        self._new: list[list[int]] = [[] for _ in lengths]
+        self._live = set(range(len(lengths)))
 
     def __call__(self, input_ids: torch.LongTensor, scores: object, **kwargs: Any) -> torch.BoolTensor:
         """Flags of shape (batch,): True for rows that are finished."""
@@ -64,10 +65,12 @@ class StopRows(StoppingCriteria):
             self._new[i].append(newest[i])
             if newest[i] in self._end_ids:
                 self._live.discard(i)
-            elif self._stops.completed(self._new[i]):
+            elif self._stops and self._stops.completed(self._new[i]):
                 self.stopped_after[i] = len(self._new[i])
                 self._live.discard(i)
-        flags = [after is not None for after in self.stopped_after]
+            elif len(self._new[i]) >= self._lengths[i]:
+                self._live.discard(i)
+        flags = [i not in self._live for i in range(len(self._lengths))]
         return torch.tensor(flags, dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]
 
 

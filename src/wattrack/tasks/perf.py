@@ -2,8 +2,9 @@
 
 The protocol's `prompt_tokens` and `max_new_tokens` with `fixed_length` say how long prompt and answer are, to the token
 of the model's own tokenizer, so that models with different tokenizers do the same number of steps. The texts begin with
-different words: no two prompts have a beginning in common that an engine could compute once. A user's own texts
-(`dataset.data_dir` with prompts.txt) are repeated or cut to the same lengths.
+different words, and every repeat of a text with another of its words: no two prompts have a beginning in common that
+an engine could compute once. A user's own texts (`dataset.data_dir` with prompts.txt) are repeated or cut to the same
+lengths.
 """
 
 import math

@@ -44,7 +44,8 @@ def records_frame(records: Sequence[Record]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=[*fields, *(f"metric/{name}" for name in names)])
     # Explicit types: a column without any value must not change its type from one run to the next.
     types = {name: "float64" for name in (*_FLOATS, *(f"metric/{n}" for n in names))}
-    return frame.astype({**types, "merged_boundaries": "Int64", **{name: "string" for name in _STRINGS}})
+    counts = {name: "Int64" for name in ("merged_boundaries", "thinking_tokens")}
+    return frame.astype({**types, **counts, **{name: "string" for name in _STRINGS}})
 
 
 def write_records(path: Path, records: Sequence[Record]) -> None:
@@ -64,8 +65,9 @@ def viewer_frame(records: Sequence[Record]) -> pd.DataFrame:
     full = records_frame(records[:VIEWER_ROWS])
     metrics = [name for name in full.columns if name.startswith("metric/")]
     # The log-probabilities themselves are in the explanation.
-    choices = ["margin"] if full["margin"].notna().any() else []
-    frame = full[[*_LEADING, *metrics, *choices, *_TRAILING]].rename(columns=lambda name: name.removeprefix("metric/"))
+    some = ["margin"] if full["margin"].notna().any() else []
+    some += ["thinking_tokens"] if full["thinking_tokens"].gt(0).any() else []
+    frame = full[[*_LEADING, *metrics, *some, *_TRAILING]].rename(columns=lambda name: name.removeprefix("metric/"))
     if repeated:
         frame["id"] = [f"{i} #{r}" for i, r in zip(frame["id"], frame["repeat"], strict=True)]
     for name in _TEXTS:

@@ -137,6 +137,7 @@ def _span(trace_id: str, experiment_id: str, model: str, record: Record) -> "Spa
         "ttft_s": record.ttft_s,
         "logprobs": record.logprobs,
         "margin": record.margin,
+        "thinking_tokens": record.thinking_tokens,
     }
     return Span.from_dict(
         {
