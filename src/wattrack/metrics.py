@@ -211,12 +211,12 @@ METRICS: dict[str, Metric] = {
         "questions", "neither", "planned questions (or turns) x repeats: the denominator of every rate"
     ),
     "quality/error_rate": Metric("1", "lower", "share of questions the engine could not answer"),
-    "quality/truncated_rate": Metric("1", "lower", "share of answers cut at max_new_tokens"),
+    "quality/truncated_rate": Metric("1", "lower", "share of written answers cut at max_new_tokens"),
     "quality/truncated_thinking_rate": Metric(
         "1", "lower", "share of answers cut at max_new_tokens inside their reasoning: nothing is left to score"
     ),
     "quality/extraction_failure_rate": Metric("1", "lower", "share of answers without an extractable answer"),
-    "quality/empty_rate": Metric("1", "lower", "share of answers with no text at all"),
+    "quality/empty_rate": Metric("1", "lower", "share of written answers with no text at all"),
     **{
         f"latency/{name}_{suffix}": Metric("s", "lower", f"{suffix} of {meaning}")
         for name, meaning in _LATENCIES.items()

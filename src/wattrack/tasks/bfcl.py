@@ -78,6 +78,7 @@ def to_sample(sample_id: str, row: Row) -> Sample:
         id=str(row.get("id", sample_id)),
         question=messages[0]["content"] if only else "\n".join(f"[{m['role']}] {m['content']}" for m in messages),
         target=_target(category, cast(Sequence[Answer], answers)),
+        target_is_answer=False,  # every accepted value of every argument
         group=category,
         data={"functions": functions, "messages": messages, "answers": answers},
     )
