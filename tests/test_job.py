@@ -1,6 +1,7 @@
 """A job from the command to the store, with real models: what is written, and what happens when things go wrong."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,18 @@ def test_one_job_leaves_everything(run_here: Runner, outputs: Path, capsys: pyte
     assert "12/12" in printed.out
     assert "quality/score" in printed.out
     assert printed.err == ""
+
+
+def test_answers_that_failed_are_counted_and_the_first_says_why(
+    run_here: Runner, outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = ("model.context_length=60", "dataset.protocols.chat.max_new_tokens=10")
+    assert run_here("model=demo_xs", "limit=12", "probe_questions=0", *short) == 0
+    (run,) = runs(outputs)
+    failed = round(12 * run.data.metrics["quality/error_rate"])
+    assert 0 < failed < 12
+    why = r"prompt of \d+ tokens \+ 10 new exceeds the context of 60"
+    assert re.search(rf"{failed} of 12 answers failed; the first \(test-\d+\): {why}", capsys.readouterr().out)
 
 
 def test_a_failing_job_does_not_stop_the_sweep(

@@ -151,3 +151,5 @@ def test_reference_answers_go_through_their_own_scorer() -> None:
     assert benchmark.references(broken, scorer) == benchmark.references(only_form, scorer) == (1, 1)
     assert benchmark.references(chosen, choice.score) == (0, 1)
     assert benchmark.references([Sample(id="c", question="?", target="")], scorer) == (0, 0)
+    for_people = Sample(id="d", question="?", target="any number", target_is_answer=False)
+    assert benchmark.references([*broken, for_people], scorer) == (1, 1)

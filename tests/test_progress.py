@@ -74,7 +74,7 @@ def test_the_score_is_of_the_answers_judged() -> None:
     with JobProgress(console, "m", 100, lambda r: 1.0) as line:
         for _ in range(100):
             line(response())
-    assert "100/100" in shown(console) and "score 100.0% of 16" in shown(console)
+    assert "100/100" in shown(console) and "score 100.0% (a sample of 16)" in shown(console)
 
 
 class SlowConsole(Console):

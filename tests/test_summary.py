@@ -92,6 +92,12 @@ def test_failures_count_as_wrong_and_are_also_shown() -> None:
     assert found["quality/exact_match_flexible"] == 0.5
 
 
+def test_choices_write_nothing_that_could_be_cut_or_empty() -> None:
+    found = quality([record(0, logprobs=(-1.0, -2.0)), record(1, logprobs=(-1.0, -2.0))])
+    assert found["quality/truncated_rate"] is found["quality/empty_rate"] is None
+    assert found["quality/extraction_failure_rate"] == found["quality/error_rate"] == 0
+
+
 def test_pass_at_k_needs_k_answers_to_every_question() -> None:
     answers = [
         record(q, repeat=r, score=float(r < right), metrics={"pass_at_1": float(r < right)})

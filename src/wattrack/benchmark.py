@@ -167,7 +167,7 @@ _REFERENCES = 20
 
 def references(samples: Sequence[Sample], scorer: Scorer) -> tuple[int, int]:
     """(reference answers of which no metric is 1, how many were tried); samples without a reference are left out."""
-    tried = [s for s in samples if s.target][:_REFERENCES]
+    tried = [s for s in samples if s.target and s.target_is_answer][:_REFERENCES]
     verdicts = [scorer(sample, _reference(sample)) for sample in tried]
     # A form says nothing of what is right.
     best = [max([v.value, *(m for name, m in v.metrics.items() if name != "format_compliance")]) for v in verdicts]

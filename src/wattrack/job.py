@@ -23,7 +23,7 @@ from wattrack.measurement import Find, measure
 from wattrack.plan import Plan
 from wattrack.plausibility import Evidence
 from wattrack.redaction import redacted
-from wattrack.schema import ChoiceRequest, JobResult, JobStart, Request
+from wattrack.schema import ChoiceRequest, JobResult, JobStart, Record, Request
 from wattrack.segments import Earlier
 from wattrack.spool import UNLOGGED, load_unlogged, save_unlogged
 from wattrack.summary import running, summarize, unscored, unscored_records
@@ -70,6 +70,7 @@ def run_job(plan: Plan, console: Console) -> float | None:
         write_results(plan.output_dir, run_id, status, error, result, dataset)
         close_run(tracker, run_id, status, error, plan.output_dir)
     console.print(job_table(plan.name, result.metrics))
+    _print_failures(console, result.records)
     if (why := result.tags.get("quality.status")) is not None:
         console.print(f"quality: {why}", style="dim", highlight=False)
     console.print(f"energy: {result.tags['energy.sources']}", style="dim", highlight=False, soft_wrap=True)
@@ -77,6 +78,13 @@ def run_job(plan: Plan, console: Console) -> float | None:
     if plan.sweep_id is None:
         print_links(console, tracker, [run_id], plan.cfg)
     return result.metrics["quality/score"]
+
+
+def _print_failures(console: Console, records: Sequence[Record]) -> None:
+    """How many answers failed and why the first did, if any."""
+    if failed := [r for r in records if r.error is not None]:
+        text = f"{len(failed)} of {len(records)} answers failed; the first ({failed[0].id}): {failed[0].error}"
+        console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_plausibility(console: Console, tags: Mapping[str, str]) -> None:

@@ -233,7 +233,7 @@ METRICS: dict[str, Metric] = {
         "questions", "neither", "planned questions (or turns) x repeats: the denominator of every rate"
     ),
     "quality/error_rate": Metric("1", "lower", "share of questions the engine could not answer"),
-    "quality/truncated_rate": Metric("1", "lower", "share of answers cut at max_new_tokens"),
+    "quality/truncated_rate": Metric("1", "lower", "share of written answers cut at max_new_tokens"),
     "quality/grammar_complete_rate": Metric(
         "1",
         "higher",
@@ -243,7 +243,7 @@ METRICS: dict[str, Metric] = {
         "1", "lower", "share of answers cut at max_new_tokens inside their reasoning: nothing is left to score"
     ),
     "quality/extraction_failure_rate": Metric("1", "lower", "share of answers without an extractable answer"),
-    "quality/empty_rate": Metric("1", "lower", "share of answers with no text at all"),
+    "quality/empty_rate": Metric("1", "lower", "share of written answers with no text at all"),
     **{
         f"latency/{name}_{suffix}": Metric("s", "lower", f"{suffix} of {meaning}")
         for name, meaning in _LATENCIES.items()

@@ -81,7 +81,7 @@ class JobProgress:
             f"{self._tokens / elapsed_s:,.0f} tok/s" if self._tokens else f"{self._done / elapsed_s:.3g} questions/s"
         )
         if self._scored:
-            of = "" if self._scored == self._done else f" of {self._scored}"
+            of = "" if self._scored == self._done else f" (a sample of {self._scored})"
             figures += f"  score {self._correct / self._scored:.1%}{of}"
         if self._failed:
             figures += f"  {self._failed} failed"

@@ -31,7 +31,9 @@ class Sample:
     question: str
     """The question as a person reads it, without shots or template; shown in tables."""
     target: str
-    """The reference answer in the form the scorer expects."""
+    """The reference answer in the form the scorer expects, or in words what is expected."""
+    target_is_answer: bool = True
+    """False: `target` is for people, and the scorer would not accept it as a reply."""
     group: str | None = None
     """Subject or stratum, where the dataset has them."""
     choices: tuple[str, ...] = ()

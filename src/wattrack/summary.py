@@ -78,6 +78,7 @@ def quality(records: Sequence[Record]) -> Metrics:
     low, high = wilson(score, len({conversation(id_) for id_ in by_question})) if score is not None else (None, None)
     names = sorted({name for record in records for name in record.metrics})
     answered = [r for r in records if r.error is None]
+    written = _written(answered)
     return {
         "quality/score": score,
         "quality/score_ci_low": low,
@@ -85,9 +86,9 @@ def quality(records: Sequence[Record]) -> Metrics:
         "quality/score_n": float(len(by_question)) or None,
         "quality/n": float(n),
         "quality/error_rate": _share(r.error is not None for r in records),
-        "quality/truncated_rate": _share(r.finish_reason == "length" for r in answered),
+        "quality/truncated_rate": _share(r.finish_reason == "length" for r in written),
         "quality/extraction_failure_rate": _share(r.answer is None for r in answered),
-        "quality/empty_rate": _share(not r.output.strip() for r in answered),
+        "quality/empty_rate": _share(not r.output.strip() for r in written),
         # A metric of some questions only (a category's) has those as its denominator; failed ones hold zeros.
         **{f"quality/{name}": _metric_mean(name, [r for r in records if name in r.metrics]) for name in names},
         **choice_quality(records),

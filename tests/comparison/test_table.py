@@ -1,12 +1,16 @@
 """Tables for the terminal: order, absent values, failed jobs."""
 
 import io
+import re
+from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from rich.console import Console
 from rich.table import Table
 
+from support import CHECKOUT
 from wattrack.comparison.table import job_table, number, score, sweep_table
 
 
@@ -46,6 +50,22 @@ def test_job_table_leaves_out_what_was_not_measured() -> None:
     shown = text(job_table("x", {"energy/measured_wh": None, "memory/rss_peak_gib": 0.5}))
     assert "energy/measured_wh" not in shown
     assert "memory/rss_peak_gib" in shown
+
+
+def test_job_table_says_of_how_many_answers_or_that_nothing_was_scored() -> None:
+    metrics = {"quality/score": 0.5, "quality/score_ci_low": 0.4, "quality/score_ci_high": 0.6, "quality/n": 30.0}
+    assert re.search(
+        r"50\.0% \[40\.0%, 60\.0%\]  95 % Wilson interval.*\nquality/n +30  questions", text(job_table("x", metrics))
+    )
+    unscored = text(job_table("x", {"quality/n": 60.0}))
+    assert "Wilson" not in unscored and re.search(r"quality/score +-  not scored", unscored)
+
+
+@pytest.mark.parametrize("file", sorted((CHECKOUT / "conf" / "dataset").glob("*.yaml")), ids=lambda file: file.stem)
+def test_job_table_shows_every_headline(file: Path) -> None:
+    protocols = yaml.safe_load(file.read_text("utf-8"))["protocols"].values()
+    for name in {f"quality/{p['headline']}" for p in protocols} - {"quality/score"}:
+        assert name in text(job_table("x", {name: 0.5})), f"{name}: add it to _JOB_ROWS"
 
 
 def test_sweep_table_is_sorted_by_score_with_failures_last() -> None:

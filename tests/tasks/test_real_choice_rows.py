@@ -51,9 +51,11 @@ def test_a_constant_choice_scores_its_share_and_the_right_one_scores_1(composed:
         )
 
     shares = Counter(s.labels.index(s.target) for s in samples)
-    first = sum(asked.score(s, answered(n, 0)).value for n, s in enumerate(samples))
-    assert first == shares[0]
-    assert first / len(samples) == pytest.approx(1 / len(samples[0].choices), abs=0.03)
+    for place in range(len(samples[0].choices)):
+        right = sum(asked.score(s, answered(n, place)).value for n, s in enumerate(samples))
+        fewer = sum(s.labels.index(s.target) == len(s.choices) - 1 < place for s in samples)
+        assert right == shares[place] + fewer, f"always choice {place + 1}, or the last of fewer"
+        assert right / len(samples) == pytest.approx(1 / len(samples[0].choices), abs=0.03)
     assert all(asked.score(s, answered(n, s.labels.index(s.target))).value == 1 for n, s in enumerate(samples))
 
 

@@ -49,6 +49,7 @@ def to_sample(sample_id: str, row: Row) -> Sample:
         id=f"{subset}-{text(row, 'query_id')}",
         question=text(row, "query").strip(),
         target="a first call that fits its tool",
+        target_is_answer=False,
         group=subset,
         data={"functions": tools},
     )
