@@ -81,6 +81,8 @@ def test_another_scorer_is_a_new_run_linked_to_the_old(job: Path, capsys: pytest
     # What the answers are, never what asking them cost.
     assert {name.partition("/")[0] for name in new.data.metrics} == {"answers", "quality"}
     assert new.data.metrics["quality/n"] == 12
+    # Counted when the answers were generated: there is no tokenizer here.
+    assert new.data.metrics["answers/thinking_tokens_mean"] == 0.0
 
     folder = Path(new.data.tags["wattrack.output_dir"])
     assert read_journal(folder / "responses.jsonl") == read_journal(job / "responses.jsonl")

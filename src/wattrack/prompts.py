@@ -232,10 +232,11 @@ def drawn_length(mean: int, stddev: float, seed: int) -> int:
     cutting at 1 alone would raise.
     """
     gaussian = NormalDist(mean, stddev)
-    low, high = gaussian.cdf(0.5), gaussian.cdf(2 * mean - 0.5)
-    share = low + (high - low) * (seed + 0.5) / 2**63
-    drawn = gaussian.inv_cdf(min(max(share, 2.0**-53), 1 - 2.0**-53))
-    return min(max(round(drawn), 1), 2 * mean - 1)
+    lower = min(seed, 2**63 - 1 - seed)  # the upper half mirrors the lower one: near 1 a share has no digits left
+    cut = gaussian.cdf(0.5)
+    share = cut + (1 - 2 * cut) * (lower + 0.5) / 2**63
+    drawn = min(max(round(gaussian.inv_cdf(share)), 1), mean)
+    return drawn if seed == lower else 2 * mean - drawn
 
 
 def derived_seed(*parts: object) -> int:

@@ -22,7 +22,7 @@ EOS = 2
 
 
 def tokenizer_with(*, plain: Sequence[str] = (), special: Sequence[str] = ()) -> PreTrainedTokenizerFast:
-    """Qwen3's and DeepSeek-R1's marks are added tokens that are not special; Mistral's are special."""
+    """Qwen3's marks are added tokens that are not special; Mistral's are special."""
     tokenizer = build_tokenizer(chat_template=CHATML + "{% if add_generation_prompt %}<think>\n{% endif %}")
     tokenizer.add_tokens([AddedToken(text, special=False, normalized=False) for text in plain])
     tokenizer.add_tokens([AddedToken(text, special=True, normalized=False) for text in special])

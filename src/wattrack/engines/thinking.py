@@ -20,7 +20,7 @@ class Marks:
         self._tokenizer = tokenizer
         vocabulary = getattr(tokenizer, "get_added_vocab", tokenizer.get_vocab)()
         self._ids: dict[str, int] = {text: token for text, token in vocabulary.items() if reasoning.is_mark(text)}
-        # Special tokens are dropped from texts: Mistral's marks are, those of Qwen3 and DeepSeek-R1 are not special.
+        # Special tokens are dropped from texts: Mistral's marks are special, Qwen3's are added tokens like any other.
         self._dropped = {token: text for text, token in self._ids.items() if not self._plain([token])}
 
     def text(self, ids: Sequence[int]) -> str:
