@@ -1,16 +1,22 @@
 """A judge's ratings of a finished job: who rated what is on record, and without ratings there is no score."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from rich.console import Console
 
+from scripted import TextEngine
 from test_job import folders, runs
 from wattrack import cli
 from wattrack.journal import read_journal
+from wattrack.judging import judge
+from wattrack.schema import Generation, Message, Request, Response, Sample
+from wattrack.tasks.mt_bench_judge import MtBenchJudging
+from wattrack.turn_prompts import TurnsPrompt
 
 Runner = Callable[..., int]
 ROWS = [
@@ -37,6 +43,29 @@ def ask(run_here: Runner, rows: Path, *overrides: str) -> int:
     code = run_here(*settings, *overrides)
     GlobalHydra.instance().clear()
     return code
+
+
+class Listening(TextEngine):
+    """Rates everything 7 and keeps what it was shown."""
+
+    shown = ""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        self.shown += "".join(m.content for r in requests for m in r.prompt if isinstance(m, Message))
+        yield from super().generate(requests)
+
+
+def test_a_judge_sees_no_reasoning(tmp_path: Path) -> None:
+    sample = Sample(id="1", question="", target="", data={"turns": ["Name a fruit."], "references": []})
+    (turn,) = TurnsPrompt(generation=Generation(max_new_tokens=9)).turns(sample)
+    answer = Response(
+        sample_id=turn.id, repeat=0, text="<think>A plum?</think>A pear.", finish_reason="stop", input_tokens=1,
+        output_tokens=9,
+    )  # fmt: skip
+    engine = Listening(text="[[7]]")
+    (record,) = judge(engine, MtBenchJudging(version=1), [turn], [answer], tmp_path, Console(quiet=True)).records
+    assert "A pear." in engine.shown and "plum" not in engine.shown
+    assert record.metrics["mt_bench"] == 7.0
 
 
 @pytest.mark.slow

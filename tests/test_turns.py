@@ -25,9 +25,9 @@ SAMPLES = [
 class Echo(TextEngine):
     """Answers with the last user turn, upper case, and its repeat; refuses what holds `refused`."""
 
-    def __init__(self, refused: str = "never") -> None:
+    def __init__(self, refused: str = "never", thinks: str = "") -> None:
         super().__init__()
-        self._refused = refused
+        self._refused, self._thinks = refused, thinks
         self.prompts: dict[tuple[str, int], tuple[Message, ...]] = {}
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
@@ -38,7 +38,7 @@ class Echo(TextEngine):
             last = r.prompt[-1].content
             error = "refused" if self._refused in last else None
             yield Response(
-                sample_id=r.sample_id, repeat=r.repeat, text="" if error else f"{last.upper()}{r.repeat}",
+                sample_id=r.sample_id, repeat=r.repeat, text="" if error else f"{self._thinks}{last.upper()}{r.repeat}",
                 finish_reason="error" if error else "stop", input_tokens=1, output_tokens=1, error=error,
             )  # fmt: skip
 
@@ -79,6 +79,12 @@ def test_later_turns_hold_the_answers_of_their_own_conversation_and_repeat(tmp_p
     assert [m.content for m in engine.prompts["a-turn2", 0]] == ["a?", "A?0", "More?"]
     assert [(r.sample_id, r.repeat) for r in found] == [(r.sample_id, r.repeat) for r in requests(2)]
     assert len(read_journal(tmp_path / "responses.jsonl")) == 12
+
+
+def test_a_conversation_goes_on_without_the_reasoning(tmp_path: Path) -> None:
+    engine = Echo(thinks="<think>a? or b?</think>")
+    asked(engine, tmp_path)
+    assert [m.content for m in engine.prompts["a-turn2", 0]] == ["a?", "A?0", "More?"]
 
 
 def test_after_a_failed_turn_nothing_of_the_conversation_is_asked(tmp_path: Path) -> None:

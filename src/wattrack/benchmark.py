@@ -14,6 +14,7 @@ from wattrack.journal import Journal
 from wattrack.prompts import options_text
 from wattrack.protocols import Engine, LoglikelihoodEngine, Scorer
 from wattrack.schema import ChoiceRequest, Record, Request, Response, Sample, Score
+from wattrack.scorers import reasoning
 from wattrack.scorers.choice import margin
 
 
@@ -105,7 +106,9 @@ def _answers_to_turn(engine: Engine, turn: Requests, found: Mapping[tuple[str, i
             if any(response.error is not None for response in before):
                 yield failed(request, "an earlier turn of the conversation failed")
                 continue
-            request = with_answers(request, [response.text for response in before])
+            # A conversation goes on from what the user was told, whatever the chat template does with reasoning.
+            told = [reasoning.read(response.text, response.prompt_text).answer for response in before]
+            request = with_answers(request, told)
         ready.append(request)
     yield from answers(engine, ready)
 

@@ -12,6 +12,7 @@ from wattrack.journal import Journal
 from wattrack.progress import JobProgress
 from wattrack.protocols import Engine, Judging
 from wattrack.schema import Record, Request, Response, Sample, Score
+from wattrack.scorers import reasoning
 from wattrack.turn_prompts import turn_id
 
 JUDGEMENTS = "judgements.jsonl"
@@ -46,11 +47,11 @@ def judge(
 ) -> Judged:
     """Ask the judge about every answer that did not fail; its words go to JUDGEMENTS in `folder` as they come.
 
-    `engine` has been checked, and is closed in the end.
+    The judge sees no reasoning, as any scorer. `engine` has been checked, and is closed in the end.
     EngineError when the judge cannot be loaded or answers nothing at all.
     """
     by_id = {sample.id: sample for sample in samples}
-    texts = {(r.sample_id, r.repeat): r.text for r in responses}
+    texts = {(r.sample_id, r.repeat): reasoning.read(r.text, r.prompt_text).answer for r in responses}
     requests = [_request(judging, by_id[r.sample_id], r, texts) for r in responses if r.error is None]
     try:
         engine.prepare(requests)

@@ -103,7 +103,7 @@ def _throughput_under_roofline(e: Evidence) -> Verdict:
     asked = [r for r in e.records if r.error is None]
     if limit is None or speed is None or not asked:
         return "not checked", why or "no output tokens"
-    rows = max(r.batch_size for r in asked) * len(asked) / len({r.prompt_text for r in asked})
+    rows = max(r.batch_size for r in asked) * len(asked) / len({(r.repeat, r.prompt_text) for r in asked})
     return _compared(speed <= rows * limit * _SLACK, f"{speed:.4g} tokens/s, memory allows {rows * limit:.4g}")
 
 

@@ -1,6 +1,7 @@
 """Mode `shared` against mode `naive` and against a loop without cache or batch: the same answers in fp32."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -182,6 +183,8 @@ def test_identical_greedy_requests_are_computed_once(pairs: dict[str, Pair]) -> 
     responses = list(engine.generate(requests))
     assert len({r.text for r in responses}) == 1 and len({r.sample_id for r in responses}) == 5
     assert sorted(r.latency_s is None for r in responses) == [False, True, True, True, True]
+    repeated = [replace(ask("Tom has", "0"), repeat=i) for i in range(5)]
+    assert computed(engine, repeated) > 2 * one
     sampled = [ask("Tom has", str(i), seed=i, temperature=1.0) for i in range(5)]
     assert computed(engine, sampled) > 2 * one
 

@@ -42,11 +42,14 @@ class SharedMode:
         """Prompt tokens that were not computed because another row's were used."""
 
     def generate(self, rows: Sequence[Row], plan: Plan) -> Iterator[Response]:
-        """One Response per row as they finish; of identical greedy rows one is computed, the others get its text."""
+        """One Response per row as they finish; of identical greedy rows one is computed, the others get its text.
+
+        Repeats are computed each: whoever asks for them wants their time and energy too.
+        """
         same: dict[tuple[object, ...], list[Row]] = defaultdict(list)
         for number, row in enumerate(rows):
             # Sampled rows differ by their seeds: each is its own. The order of a schema's keys matters.
-            alike = (row.new_tokens, row.ids, json.dumps(row.request.constraint))
+            alike = (row.request.repeat, row.new_tokens, row.ids, json.dumps(row.request.constraint))
             same[alike if plan.generation.temperature <= 0 else (number,)].append(row)
         firsts = [equal[0] for equal in same.values()]
         others = {_key(equal[0]): equal[1:] for equal in same.values()}

@@ -60,12 +60,12 @@ class MtBenchJudging:
     def grade(self, sample: Sample, response: Response, judgement: Response | None) -> Score:
         """The rating r as metrics and, as value, (r - 1) / 9; NaN without a readable rating.
 
-        The score's Wilson interval takes turns for independent and values for 0 or 1: it is rough.
+        The score's Wilson interval counts conversations and takes values for 0 or 1: it is wider than need be.
         `judgement` is None for an answer that failed: it has the lowest rating.
         """
         if judgement is None:
             return _score(sample, response, float(LOWEST), {}, f"failed: {response.error}")
-        rating = None if judgement.error is not None else read_rating(judgement.text)
+        rating = None if judgement.error is not None else read_rating(judgement.text, judgement.prompt_text)
         parsed = {"mt_bench_parsed": float(rating is not None)}
         why = judgement.text if judgement.error is None else f"the judge failed: {judgement.error}"
         if rating is None:
@@ -79,9 +79,9 @@ class MtBenchJudging:
         return hashlib.sha256(json.dumps([*forms, *shown]).encode()).hexdigest()
 
 
-def read_rating(text: str) -> float | None:
+def read_rating(text: str, prompt: str = "") -> float | None:
     """The one number in double square brackets, 1 to 10, outside any reasoning block; None when it is not one."""
-    found = {float(number) for number in _RATING.findall(reasoning.read(text).answer)}
+    found = {float(number) for number in _RATING.findall(reasoning.read(text, prompt).answer)}
     (rating,) = found if len(found) == 1 else (math.nan,)
     return rating if LOWEST <= rating <= HIGHEST else None
 
