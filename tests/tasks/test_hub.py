@@ -245,6 +245,26 @@ def test_a_hub_that_is_ill_is_given_up_in_one_line_each(hub: Hub, environment: d
         assert line.endswith("or give local files: dataset.data_dir=FOLDER with test.jsonl (or .parquet, .csv)")
 
 
+def test_a_branch_is_noted_when_all_its_parts_are_there(
+    hub: Hub, composed: Compose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = "dataset.parts=[navigate,snarks]"
+    old = hub.push("SaylorTwift/bbh", repository("bbh", bbh(["navigate", "snarks"])))
+    task(composed, "bbh", parts).samples(None, 0)
+    hub.push("SaylorTwift/bbh", repository("bbh", bbh(["navigate", "snarks", "word_sorting"])))
+    hub.fault = lambda method, path: "400" if "/resolve/" in path and "snarks" in path else None
+    with pytest.raises(DatasetError, match=r"snarks/test-00000-of-00001\.parquet cannot be downloaded"):
+        task(composed, "bbh", parts).samples(None, 0)
+    offline(monkeypatch)
+    assert task(composed, "bbh", parts).samples(None, 0)[1].revision == old
+
+
+def test_a_token_that_the_hub_does_not_know(hub: Hub, composed: Compose) -> None:
+    hub.fault = lambda method, path: "403"
+    with pytest.raises(DatasetError, match=r"openai/gsm8k: the hub refuses with status 403: check HF_TOKEN"):
+        task(composed, "gsm8k").samples(None, 0)
+
+
 def test_a_damaged_file_is_named_as_the_hub_calls_it(hub: Hub, composed: Compose) -> None:
     files = {**repository("gsm8k", GSM8K), "main/test-00000-of-00001.parquet": b"PAR1 and nothing more"}
     hub.push("openai/gsm8k", files)

@@ -71,8 +71,6 @@ def rows(state: Snapshot, config: str | None, split: str) -> list[Located]:
             raise UnavailableError(f"{state.hub_id}: of commit {state.commit[:12]} the cache {e}") from e
         raise DatasetError(f"{state.hub_id} {e}") from e
     paths = {name: _fetch(state, name) for name in names}
-    if state.reached:
-        _remember(state)  # now that its files are there: what was last seen must be of use without network
     return [
         (where.replace(str(path), f"{state.hub_id}/{name}"), row)
         for name, path in paths.items()
@@ -136,7 +134,8 @@ def _ask(hub_id: str, revision: str) -> tuple[str, tuple[str, ...]]:
         status = e.response.status_code
         if status >= 500 or status == 429:
             raise _Unreachable(f"it answers {status}") from e
-        raise DatasetError(f"{hub_id}: the hub refuses with status {status} ({_first_line(e)})") from e
+        hint = "check HF_TOKEN" if status in (401, 403) else _first_line(e)
+        raise UnavailableError(f"{hub_id}: the hub refuses with status {status}: {hint}") from e
     except Exception as e:  # the HTTP stack below the hub's client has no common base for "no network"
         raise _Unreachable(_reason(e)) from e
     return str(info.sha), tuple(file.rfilename for file in info.siblings or ())
@@ -204,11 +203,14 @@ def _cached(hub_id: str, revision: str, reason: str) -> Snapshot:
     return Snapshot(hub_id=hub_id, revision=revision, commit=commit, files=files, reached=False)
 
 
-def _remember(state: Snapshot) -> None:
-    """Note what a branch stands for, where the hub's client looks for it too; a read-only cache stays as it is."""
+def remember(state: Snapshot) -> None:
+    """Note what a branch stands for, once its files are there: that is the state to take without network.
+
+    The hub's client keeps its own notes in the same place; a cache that cannot be written stays as it is.
+    """
     ref = _folder(state.hub_id) / "refs" / state.revision
     before = ref.read_text("utf-8").strip() if ref.is_file() else None
-    if _COMMIT.fullmatch(state.revision) or before == state.commit:
+    if not state.reached or _COMMIT.fullmatch(state.revision) or before == state.commit:
         return
     if before is not None:
         log.warning(

@@ -3,7 +3,7 @@
 Row: {"question_id": 81, "category": "writing", "turns": ["...", "..."], "reference": ["...", "..."]} in question.jsonl;
 not every row has a reference. reference_answer/gpt-4.jsonl beside it (or reference_answer_gpt-4.jsonl), where present,
 has the judge model's own answers: {"question_id": 101, "choices": [{"turns": ["...", "..."]}]}; its authors use those,
-in three categories only. The hub's copy lighteval/mt-bench has the rows of question.jsonl as a table of these four columns
+in three categories only. The hub's copy lighteval/mt-bench has the rows of question.jsonl as a table of these columns
 (its card: question_id int64, category string, turns and reference lists of strings).
 """
 

@@ -90,10 +90,13 @@ class Source:
         """(rows, commit); where they cannot be had, the refusal says which local files would do."""
         try:
             state = hub.find(hub_id, self.revision)
-            if not self.parts:
-                return hub.rows(state, self.hub_config, self.split), state.commit
-            pieces = ((part, hub.rows(state, part, self.split)) for part in self.parts)
-            return [_of_part(part, located) for part, rows in pieces for located in rows], state.commit
+            if self.parts:
+                pieces = ((part, hub.rows(state, part, self.split)) for part in self.parts)
+                rows = [_of_part(part, located) for part, found in pieces for located in found]
+            else:
+                rows = hub.rows(state, self.hub_config, self.split)
+            hub.remember(state)
+            return rows, state.commit
         except hub.UnavailableError as e:
             stem = self.files.get(self.split, self.parts[0] if self.parts else self.split)
             more = " and so on" if self.parts else ""
