@@ -195,7 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     verb.set_defaults(call=_sync)
     verb = verbs.add_parser("score", help="score the stored answers of a job again, with the scorer as it is now")
     verb.add_argument("job", metavar="RUN", help="an MLflow run id or a job's output folder")
-    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="scorer settings, dataset.data_dir, tracking")
+    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="scorer, judge, similarity, data_dir, tracking")
     verb.set_defaults(call=_score)
     return parser
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from test_latency import FAILED, PROBE
 from test_summary import record
 from tracking.examples import runs_frame
-from wattrack.comparison.conditions import LATENCY, THROUGHPUT, conditions, refusals
+from wattrack.comparison.conditions import LATENCY, SIMILARITY, THROUGHPUT, conditions, refusals
 from wattrack.comparison.table import sweep_table
 from wattrack.sweep import _description
 from wattrack.tracking.sweep_plots import plot_data, write_sweep_plots
@@ -63,6 +63,18 @@ def test_a_run_without_conditions_agrees_with_none() -> None:
     found = refusals([silent, tagged("new")])
     assert found == {
         "latency/ttft_s_p50": "Not compared: latency, because old did not record the tag latency.conditions"
+    }
+
+
+def test_similarities_of_different_embedders_are_refused() -> None:
+    runs = [
+        {"name": name, "status": "FINISHED", SIMILARITY: f"model_id={model}, revision=local folder, pooling=mean",
+         "quality/similarity_mean": 0.5, "quality/score": 1.0}
+        for name, model in (("a", "small"), ("b", "large"))
+    ]  # fmt: skip
+    assert refusals([runs[0], {**runs[0], "name": "c"}]) == {}
+    assert refusals(runs) == {
+        "quality/similarity_mean": "Not compared: similarity, because the embedder differs: small (a) against large (b)"
     }
 
 

@@ -78,6 +78,21 @@ def test_what_is_no_embedder_is_refused_in_one_line(tmp_path: Path, monkeypatch:
     assert "has no modules.json, which says how tokens become one vector" in refused(folder)
 
 
+def test_a_cached_checkpoint_is_pinned_to_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "models--org--embedder"
+    folder = build_embedder(cached / "snapshots" / commit)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(commit, "utf-8")
+    embedder = opened("org/embedder")
+    assert embedder.facts()["similarity/revision"] == commit
+    assert embedder.embed(["dog"]).vectors[0] == pytest.approx(by_hand(folder, "dog", "mean"), abs=1e-5)
+    (folder / "modules.json").unlink()
+    with pytest.raises(EngineError, match=r"org/embedder has no modules\.json"):
+        opened("org/embedder")
+
+
 def test_a_checkpoint_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
     folder = build_embedder(tmp_path / "model")
     (folder / "1_Pooling" / "config.json").write_text('{"word_embedding_dimension": 32, "pooling_mode": "no"}', "utf-8")

@@ -86,12 +86,21 @@ FORGED = {
         "import sys\ndef jump(frame, event, arg):\n    return jump\nsys.settrace(jump)\n" + WRONG,
         "forbidden",
     ),
-    "loads ctypes": ("import sys\ndel sys.modules['_ctypes']\nimport ctypes\n" + RIGHT, "forbidden"),
+    "loads ctypes": ("import ctypes\n" + RIGHT, "error"),
     "asks a subinterpreter, which has no hooks": (
-        "import _xxsubinterpreters as s\ns.run_string(s.create(), 'import ctypes')\n" + RIGHT,
-        "forbidden" if sys.version_info < (3, 13) else None,
+        "try:\n    import _xxsubinterpreters as s\nexcept ImportError:\n    import _interpreters as s\n"
+        "s.run_string(s.create(), 'import ctypes')\n" + RIGHT,
+        "error",
     ),
-    "loads cffi": ("import sys\ndel sys.modules['_cffi_backend']\nimport _cffi_backend\n" + RIGHT, "forbidden"),
+    "makes such a module itself": (
+        "import _imp, sys\nfrom importlib.machinery import ModuleSpec, PathFinder\n"
+        "for name in ('_xxsubinterpreters', '_interpreters', '_ctypes'):\n    spec = PathFinder.find_spec(name)\n"
+        "    make = _imp.create_dynamic if spec else _imp.create_builtin\n    try:\n"
+        "        module = make(spec or ModuleSpec(name, None))\n        _imp.exec_builtin(module)\n"
+        "        module.create()\n    except (ImportError, AttributeError):\n        continue\n" + WRONG,
+        None,
+    ),
+    "loads cffi": ("import _cffi_backend\n" + RIGHT, "error"),
     "answers with what equals everything": (
         "class Any:\n    def __eq__(self, other):\n        return True\n    def __sub__(self, other):\n"
         "        return self\n    __lt__ = __eq__\n    def __abs__(self):\n        return self\n"
@@ -122,6 +131,22 @@ FORGED = {
         "    def __hash__(self):\n        math.isclose = lambda a, b: True\n        return 1\n"
         "builtins.patch = Patch()\nglobals()[Patch()] = 1\ndef f(x):\n    return x + 1 if x < 3 else 0",
         "assertion",
+    ),
+    "stops itself": ("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n" + WRONG, None),
+    "answers every exec with an error": (
+        "import sys\ndef hook(event, args):\n    if event == 'exec':\n        raise SystemExit(0)\n"
+        "sys.addaudithook(hook)\n" + WRONG,
+        "exit",
+    ),
+    "brings its own guard": ("__plain__ = lambda value: value\n" + WRONG, "assertion"),
+    "reaches for the judge's names": (
+        "import __main__\n__main__.plain = __main__.restored = lambda *args: None\n" + WRONG,
+        "assertion",
+    ),
+    "takes the judge's names": (
+        "import __main__\nfor name in ('plain', 'leave', 'told', 'write', 'deceives'):\n    getattr(__main__, name)\n"
+        + RIGHT,
+        "error",
     ),
     "closes every descriptor": ("import os\nos.closerange(0, 64)\n" + WRONG, "exit"),
     "puts another descriptor in place of the result": (
@@ -296,6 +321,18 @@ def test_an_honest_value_may_compare_itself(value: str, wanted: str) -> None:
         f"made = {value}\ndef f():\n    return made\n"
     )
     assert run(code, f"import collections\nassert f() == {wanted} and f() in [{wanted}] and not f() != {wanted}").passed
+
+
+@pytest.mark.parametrize("library", ["numpy", "asyncio", "multiprocessing", "subprocess", "dataclasses"])
+def test_libraries_can_be_used(library: str) -> None:
+    generous = Limits(cpu_s=5, wall_s=15.0, memory_bytes=2**30, disk_bytes=2**22)
+    assert run(f"import {library}\n{RIGHT}", limits=generous).passed
+
+
+def test_numbers_of_numpy_compare() -> None:
+    code = "import numpy as np\ndef f(x):\n    return np.float64(x) + np.int64(1)\n"
+    generous = Limits(cpu_s=5, wall_s=15.0, memory_bytes=2**30, disk_bytes=2**22)
+    assert run(code, limits=generous).passed
 
 
 def test_signals_do_not_leave() -> None:

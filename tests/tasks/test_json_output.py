@@ -45,6 +45,21 @@ def test_gold_scores_1_and_nothing_scores_0(task: Task) -> None:
         assert task.score(sample, answered(sample, "")).value == 0
 
 
+def test_reasoning_is_taken_off_before_json_is_looked_for(task: Task) -> None:
+    sample = next(s for s in task.samples(None, 0)[0] if s.id == "primes")
+    found = task.score(sample, answered(sample, f"<think>[1, 2] or {{}}?</think>\n{json.dumps(sample.data['gold'])}\n"))
+    assert found.metrics["json_valid_strict"] == found.metrics["field_accuracy"] == 1
+    thought = task.score(sample, answered(sample, f"<think>{json.dumps(sample.data['gold'])}"))
+    assert (thought.metrics["json_valid"], thought.metrics["json_error_empty"]) == (0, 1)
+
+
+def test_a_flight_number_is_written_in_one_way(task: Task) -> None:
+    sample = next(s for s in task.samples(None, 0)[0] if s.id == "flight")
+    gold = dict(sample.data["gold"])  # type: ignore[call-overload]
+    unblanked = task.score(sample, answered(sample, json.dumps({**gold, "flight": "LX318"})))
+    assert unblanked.metrics["schema_valid"] == 0, "the schema says how a flight number is written"
+
+
 GOOD = {"id": "x", "kind": "object", "request": "Do it.", "schema": {"type": "integer"}, "gold": 3}
 
 

@@ -105,6 +105,16 @@ def test_what_sensible_models_call(task: Task, case: str, arguments: dict[str, o
     assert task.score(sample, answered(sample, text)).metrics["exact_success"] == right
 
 
+def test_calls_that_were_only_thought_of_do_not_count(task: Task) -> None:
+    samples = {s.id: s for s in task.samples(None, 0)[0]}
+    thought = '<think><tool_call>{"name": "get_weather", "arguments": {"city": "Oslo"}}</tool_call></think>'
+    asked = task.score(samples["which_city"], answered(samples["which_city"], f"{thought}Which city?"))
+    assert asked.metrics["irrelevance_accuracy"] == 1
+    assert task.score(samples["weather"], answered(samples["weather"], f"{thought}OK")).metrics["parse_ok"] == 0
+    silent = task.score(samples["which_city"], answered(samples["which_city"], thought))
+    assert silent.metrics["irrelevance_accuracy"] == 0
+
+
 def test_timers_may_have_labels_and_come_in_any_order(task: Task) -> None:
     sample = next(s for s in task.samples(None, 0)[0] if s.id == "three_timers")
     calls = [{"name": "set_timer", "arguments": {"minutes": n, "label": f"{n} minutes"}} for n in (10, 3, 5)]

@@ -63,7 +63,9 @@ class Embedder:
         found = self.check()
         import torch
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as transformers_logging
 
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         device = self._device if self._device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
         try:
             model = SentenceTransformer(

@@ -2,8 +2,9 @@
 
 Passing is proved by a nonce on descriptor 3, written by the step after the last test. While the program runs the nonce
 is in no frame, variable, argument or file: it sits in the argument list of a C iterator that only the C stack holds,
-and an audit hook, which Python code cannot remove, ends the process when something looks for such objects (`gc`),
-steps over the tests (`sys.settrace`) or loads what reads memory (`ctypes`, cffi) or has no such hook (subinterpreters).
+and an audit hook, which Python code cannot remove, ends the process when something looks for such objects (`gc`) or
+steps over the tests (`sys.settrace`). Modules that read memory (`ctypes`, cffi) or run code where no such hook is
+(subinterpreters) cannot be imported.
 What a program does to builtins and modules while it is defined is undone before the tests. These run in a namespace of
 their own, with copies of the modules that they import, and fail where a compared value equals what it cannot know.
 
@@ -67,8 +68,12 @@ def watch(
         "gc.get_objects", "gc.get_referrers", "gc.get_referents", "sys._current_frames", "sys._current_exceptions",
         "sys.settrace", "sys.setprofile", "sys.monitoring.register_callback", "cpython.PyInterpreterState_New",
     }  # fmt: skip
-    loaded = f"{args[0]} {args[1]}" if event == "import" else ""
-    native = event.startswith("ctypes.") or any(name in loaded for name in modules)
+    if event == "import":
+        # By name, or by file where the name is made up; libraries such as numpy can do without.
+        for name in (f"{args[0]}".rpartition(".")[2], f"{args[1]}".rpartition("/")[2].partition(".")[0]):
+            if name in modules:
+                raise ImportError(f"{name} is not available to programs under test", name=name)
+    native = event.startswith("ctypes.")
     memory = event == "open" and isinstance(args[0], str | bytes) and real(text(args[0])).startswith("/proc")
     if looking or native or memory:
         leave(FORBIDDEN)
@@ -151,9 +156,8 @@ def steps() -> list[Callable[[], object]]:
     asserts = compile(job["tests"], "<tests>", "exec", dont_inherit=True)
     used = [__import__(name) for name in job["modules"]]
     module = type(sys)("program")
-    sys.modules["program"] = module
-    for name in NATIVE:  # a plain ImportError for libraries that can do without
-        sys.modules[name] = None  # type: ignore[assignment]
+    # This file's own names would else be one import away.
+    sys.modules["program"], sys.modules["__main__"] = module, type(sys)("__main__")
     natural = {**vars(builtins), "__import__": partial(imported, copied(used))}
     saved = [(vars(m), dict(vars(m))) for m in (*used, builtins)] + [(sys.modules, dict(sys.modules))]
     tests = {"__name__": "tests"}
