@@ -1,9 +1,11 @@
 """Functions reach the model through its template, or described in a system message; never lost on the way."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from transformers import AutoTokenizer
 
 import wattrack
@@ -13,7 +15,8 @@ from wattrack.engines.hf import HFEngine
 from wattrack.engines.rendering import Renderer
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.schema import Generation, Message, Request, Sample
-from wattrack.tool_prompts import ToolPrompt, described, json_schema, tool
+from wattrack.scorers.calls import read_calls
+from wattrack.tool_prompts import ToolPrompt, calls_schema, described, json_schema, tool
 
 DEMO = Path(wattrack.__file__).parent / "demo" / "models" / "demo_xs"
 
@@ -69,6 +72,23 @@ def test_native_and_text_styles() -> None:
     assert isinstance(merged, tuple)
     assert [m.role for m in merged] == ["system", "user"]
     assert merged[0].content.endswith("\n\nBe kind.")
+
+
+def test_calls_as_json_are_asked_for_and_held_to_the_functions() -> None:
+    free = request("tools_json")
+    sample = Sample(id="1", question="Weather?", target="", data={"functions": [FUNCTION]})
+    held = ToolPrompt(style="tools_json", generation=Generation(max_new_tokens=8), constrained=True)
+    assert isinstance(free.prompt, tuple) and "reply\nwith the empty list: []" in free.prompt[0].content
+    made = held.request(sample, 0, 0)
+    assert (made.prompt, free.constraint, made.constraint) == (free.prompt, None, calls_schema([FUNCTION]))
+    assert held.sha256() == ToolPrompt(style="tools_json", generation=free.generation).sha256()
+    schema = Draft202012Validator(calls_schema([FUNCTION]))
+    right = {"name": "weather.get", "arguments": {"type": 1.5, "places": [{"x": None}]}}
+    for calls in ([], [right], [right, right]):
+        assert schema.is_valid(calls)
+        assert len(read_calls(json.dumps(calls)).calls) == len(calls) and read_calls(json.dumps(calls)).error is None
+    wrong = [{"name": "weather"}, {"arguments": {}}, {"arguments": {"type": "1"}}, {"arguments": {"type": 1, "y": 2}}]
+    assert not any(schema.is_valid([{**right, **change}]) for change in wrong) and not schema.is_valid(right)
 
 
 TEMPLATE = (

@@ -51,6 +51,16 @@ def test_another_engine_mode_is_refused_and_named() -> None:
     )
 
 
+def test_constrained_and_free_decoding_are_never_compared_by_speed() -> None:
+    facts = {"effective/mode": "shared", "effective/constraint": "llguidance 1"}
+    held = {**tagged("b"), **conditions(facts, None, [record(0)], PROBE)}
+    assert "constraint=json_schema" in str(held[LATENCY]) and "constraint" not in str(tagged("a")[LATENCY])
+    found = refusals([tagged("a"), held])
+    assert found.keys() == SPEEDS.keys()
+    assert all("constrained decoding differs: none (a) against json_schema (b)" in reason for reason in found.values())
+    assert refusals([held, {**held, "name": "c"}]) == {}
+
+
 @pytest.mark.parametrize("absent", [None, math.nan])
 def test_only_runs_with_the_number_count(absent: float | None) -> None:
     found = refusals([tagged("a"), tagged("b"), tagged("c", "naive", **{"latency/ttft_s_p50": absent})])

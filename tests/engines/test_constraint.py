@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,12 +11,14 @@ from typing import cast
 import pytest
 import torch
 from llguidance import LLMatcher
-from transformers import AutoTokenizer, ByT5Tokenizer, GenerationConfig
+from tokenizers import Tokenizer, decoders, models, normalizers
+from transformers import AutoTokenizer, ByT5Tokenizer, GenerationConfig, PreTrainedTokenizerFast, Qwen2Config
 
 import wattrack
 from engines.tiny_models import CHATML, ask, build_model, build_tokenizer
 from wattrack.engines.constraint import Grammars, failure
 from wattrack.engines.hf import HFEngine
+from wattrack.engines.random_weights import substitute_tokenizer
 from wattrack.errors import EngineError
 from wattrack.schema import Message, Request, Response
 from wattrack.scorers.structure import schema_errors
@@ -164,10 +166,30 @@ def test_a_free_row_answers_as_if_no_other_were_constrained(pair: tuple[HFEngine
     assert texts(alone) == {i: text for i, text in texts(beside).items() if i in alone}
 
 
-@pytest.mark.parametrize("tokenizer", ["byte-level", "demo"])
+def sentencepiece() -> PreTrainedTokenizerFast:
+    """As Llama 2's: blanks as U+2581, what has no token as bytes, a leading blank that decoding strips."""
+    marks = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "\u2581", *' {}[]":,0123456789-.ab\n']
+    pieces = {mark: i for i, mark in enumerate([*dict.fromkeys(marks), '\u2581"', '{"', "ab"])}
+    merges = [("\u2581", '"'), ("{", '"'), ("a", "b")]
+    core = Tokenizer(models.BPE(pieces, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    core.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    strip = [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    core.decoder = decoders.Sequence(strip)
+    return PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
+    "byte-level": build_tokenizer,
+    "demo": lambda: AutoTokenizer.from_pretrained(DEMO),
+    "sentencepiece": sentencepiece,
+    "substitute": lambda: substitute_tokenizer(Qwen2Config(vocab_size=400, eos_token_id=399, bos_token_id=398)),
+}
+
+
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_every_shipped_schema_holds_random_tokens_to_it(tokenizer: str) -> None:
     """Random logits in place of a model, quotes and brackets made likely so that most answers end."""
-    made = build_tokenizer() if tokenizer == "byte-level" else AutoTokenizer.from_pretrained(DEMO)
+    made = TOKENIZERS[tokenizer]()
     width, end = len(made) + 5, int(made.eos_token_id)
     grammars = Grammars(made, [end], width)
     requests = [held(schema, name=name) for name, schema in suite().items()]

@@ -2,8 +2,8 @@
 
 Every row has a matcher that has read its answer so far. A step's masks are computed after the step was handed to the
 device and before its logits are looked at, by as many threads as torch has, so that on a GPU they cost time only where
-they take longer than the step. The order of an object's keys is the schema's. Between the tokens of
-JSON stands nothing, one blank, or a line break with an indentation.
+they take longer than the step. The order of an object's keys is the schema's. Between the tokens of JSON stands
+nothing, one blank, or a line break with an indentation.
 """
 
 from collections.abc import Iterable, Sequence
