@@ -20,6 +20,8 @@ class Asked:
     """Every metric of the task by bare name, apart from those of single groups."""
     prompt: Mapping[str, int]
     """What every rendered prompt holds, and how often."""
+    tokens: tuple[int, int] | None = None
+    """Of every prompt and every answer, where the protocol fixes them."""
     new_tokens: int | None = None
     """In place of the protocol's `max_new_tokens`, where the demo model, which does not end, would take minutes."""
 
@@ -235,7 +237,7 @@ CASES: dict[str, Case] = {
         folder=None,
         digest="dad816cc",
         scored=0,
-        asked={"fixed@1": Asked(sha="9e717f71", metrics="", prompt=BARE)},
+        asked={"fixed@1": Asked(sha="9e717f71", metrics="", prompt=BARE, tokens=(512, 128))},
     ),
     "prompts": Case(
         folder=None,

@@ -68,9 +68,10 @@ def check_run(run: Run, summary: dict[str, object], case: Case, asked: Asked, pr
     assert (sha[:8], dataset["digest"][:8], dataset["protocol"]) == (asked.sha, case.digest, protocol)
     assert dataset["rows"] == min(LIMIT, case.records)
     assert run.data.tags["wattrack.run_key"] == summary["run_key"]
+    assert run.data.tags["wattrack.dataset_digest"] == dataset["digest"]
     assert run.data.tags["plausibility.references_score"].split(":")[0] in ("ok", "not checked")
-    metrics = {k: v for k, v in run.data.metrics.items() if not k.startswith("system/")}
-    assert set(metrics) <= set(METRICS)
+    metrics = {k: v for k, v in run.data.metrics.items() if not k.startswith(("system/", "running/"))}
+    assert set(metrics) == set(summary["metrics"]) <= set(METRICS)  # type: ignore[call-overload]
     assert all(math.isfinite(v) for v in run.data.metrics.values())
     assert not [
         k for k, v in metrics.items() if k.startswith("quality/") and METRICS[k].unit == "1" and not 0 <= v <= 1
@@ -93,6 +94,8 @@ def check_records(records: pd.DataFrame, metrics: dict[str, float], case: Case, 
         low, score, high = (metrics[f"quality/{n}"] for n in ("score_ci_low", "score", "score_ci_high"))
         assert score == pytest.approx(scores.mean(), abs=1e-4) and low <= score <= high and high - low < 0.5
     assert metrics["quality/extraction_failure_rate"] == pytest.approx(records["answer"].isna().mean(), abs=1e-4)
+    if asked.tokens is not None:
+        assert {*zip(records["input_tokens"], records["output_tokens"], strict=True)} == {asked.tokens}
     for text, count in asked.prompt.items():
         assert {p.count(text) for p in records["prompt_text"]} == {count}, text
     assert records["output"].str.strip().astype(bool).any() and records["question"].str.strip().astype(bool).all()
@@ -117,7 +120,8 @@ def test_thirty_rows(
     check_run(run, json.loads((folder / "summary.json").read_text("utf-8")), case, asked, f"{name}/{protocol}")
     records = pd.read_parquet(folder / "records.parquet")
     check_records(records, run.data.metrics, case, asked, choices=choices)
-    assert [(r.sample_id, r.error) for r in read_journal(folder / "responses.jsonl")] or records.empty
+    journal = read_journal(folder / "responses.jsonl")
+    assert sorted(r.sample_id for r in journal) == sorted(records["id"])
     (table,) = (outputs / "mlruns").rglob("predictions.json")
     assert len(json.loads(table.read_text("utf-8"))["data"]) == case.records
     warnings = [line for line in (folder / "job.log").read_text("utf-8").splitlines() if " INFO " not in line]
