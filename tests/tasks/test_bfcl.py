@@ -182,14 +182,14 @@ def test_java_functions_are_shown_with_texts_and_judged_by_their_types(composed:
                 "properties": {
                     "a": {
                         "type": "string",
-                        "description": "An a. A Java object of any type, given as a string of source code.",
+                        "description": "An a. This is a Java object of any type, given as a string.",
                     },
                     "b": {
                         "type": "string",
-                        "description": "Some b. A Java ArrayList, given as a string of source code. "
+                        "description": "Some b. This is a Java ArrayList, given as a string. "
                         "Its elements are of type long and are no strings of their own.",
                     },
-                    "c": {"type": "string", "description": "A Java HashMap, given as a string of source code."},
+                    "c": {"type": "string", "description": "This is a Java HashMap, given as a string."},
                 },
                 "required": [],
             },
@@ -213,7 +213,7 @@ def test_javascript_objects_are_shown_with_their_entries(composed: Compose, tmp_
     asked = task.questions(None, 0, 1)
     system = str(asked.requests[0])
     assert "The function is written in JavaScript." in system
-    assert "A JavaScript dict, given as a string of source code. Its entries, which are no strings" in system
+    assert "This is a JavaScript dict, given as a string. Its entries, which are no strings" in system
     assert '"properties": {"k"' not in system
     assert task.score(asked.samples[0], answered("[f(o={k: 'V'})]")).value == 1.0
     assert task.score(asked.samples[0], answered("[f(o={k: 'W'})]")).value == 0.0

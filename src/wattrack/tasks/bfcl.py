@@ -5,8 +5,8 @@ parameters}]}, in one file for each category, and beside them `possible_answer/`
 [{"function": {"argument": [accepted values]}}]}; the relevance categories have none. The files are in the `bfcl-eval`
 package of the authors and in their repository.
 
-Of Java and JavaScript functions (`simple_java`, `simple_javascript`) every argument is asked for as a text of source;
-older collections of the rows lack them.
+Every argument of Java and JavaScript functions (`simple_java`, `simple_javascript`) is asked for as a string that holds
+source; older collections of the rows lack these categories.
 
 Left out: multi-turn, memory, web search and format sensitivity. So there is no overall score of the leaderboard here,
 only its single-turn parts.

@@ -22,6 +22,7 @@ class Language:
     name: str
     """As descriptions say it, with the version that upstream names."""
     article: str
+    """The language as sentences about its values say it."""
     types: Mapping[str, type]
     lists: tuple[str, ...]
     """Types whose descriptions name the type of the elements."""
@@ -35,7 +36,7 @@ class Language:
 LANGUAGES: Mapping[str, Language] = {
     "simple_java": Language(
         name="Java 8",
-        article="A Java",
+        article="a Java",
         types=bfcl_java.TYPES,
         lists=bfcl_java.LISTS,
         accepts=bfcl_java.value_accepted,
@@ -44,7 +45,7 @@ LANGUAGES: Mapping[str, Language] = {
     ),
     "simple_javascript": Language(
         name="JavaScript",
-        article="A JavaScript",
+        article="a JavaScript",
         types=bfcl_javascript.TYPES,
         lists=bfcl_javascript.LISTS,
         accepts=bfcl_javascript.value_accepted,
@@ -69,7 +70,7 @@ def described(function: Function, language: Language) -> Function:
 
 def _argument(details: Mapping[str, object], language: Language) -> Mapping[str, object]:
     kind, shown = str(details["type"]), {**details, "type": "string"}
-    told = f"{language.article} {'object of any type' if kind == 'any' else kind}, given as a string of source code."
+    told = f"This is {language.article} {'object of any type' if kind == 'any' else kind}, given as a string."
     if kind in language.lists and isinstance(items := shown.pop("items"), Mapping):
         told += f" Its elements are of type {items['type']} and are no strings of their own."
     if kind == "dict" and "properties" in shown:
