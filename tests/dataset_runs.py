@@ -42,12 +42,17 @@ class Case:
     parts: str | None = None
     """Prefix of the metrics that single groups have: prefix + group, for every group asked."""
     settings: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
+    """What the log must warn of, and of nothing else: published rows that ../shared/data lacks."""
 
 
 LONG = 128
 """New tokens of protocols that allow 1024 and more, or that have long prompts and allow 512."""
 ACC, ACC3 = "acc", "acc acc_norm acc_bytes"
-LETTER, NUMBER = "letter_strict letter_flexible", "exact_match_strict exact_match_flexible"
+FORM = "format_compliance"
+LETTER = f"letter_strict letter_flexible {FORM}"
+EXACT = "exact_match_strict exact_match_flexible"
+NUMBER = f"{EXACT} {FORM}"
 CODE = "pass_at_1 pass_at_1_flexible"
 MMLU = "acc acc_macro acc_stem acc_humanities acc_social_sciences acc_other"
 INSTRUCTIONS = "prompt_strict prompt_loose instruction_strict instruction_loose n_instructions"
@@ -55,8 +60,8 @@ JSON = (
     "json_valid_strict json_valid schema_valid field_accuracy "
     "json_error_empty json_error_truncated json_error_no_json json_error_syntax"
 )
-MATHS = "math_verify exact_minerva"
-BFCL = "bfcl_accuracy bfcl_non_live bfcl_irrelevance_both call_unreadable"
+MATHS = f"math_verify exact_minerva {FORM}"
+BFCL = "bfcl_accuracy bfcl_non_live_python bfcl_irrelevance_both call_unreadable"
 TOOLS = (
     "parse_ok tool_selection args_valid arg_accuracy call_f1 exact_success irrelevance_accuracy tool_calls_mean "
     "call_unreadable"
@@ -64,7 +69,7 @@ TOOLS = (
 TOOLBENCH = " ".join(
     f"toolbench_{name}" for name in ("offline", "parsed", "known_tools", "arguments_covered", "finished", "gave_up")
 )
-WATTBOT = " ".join(
+WATTBOT = f"{FORM} " + " ".join(
     f"wattbot_{name}"
     for name in (
         *("value", "ref", "na_recall", "overall", "weighted", "in_range"),
@@ -104,20 +109,31 @@ CASES: dict[str, Case] = {
                 prompt={"\nA: Let's think step by step.": 4},
                 new_tokens=LONG,
             ),
-            "direct@1": Asked(sha="4ad602de", metrics=f"{NUMBER} exact_match_macro", prompt={"\n\nQ: ": 4}),
+            "direct@1": Asked(sha="4ad602de", metrics=f"{EXACT} exact_match_macro", prompt={"\n\nQ: ": 4}),
         },
     ),
     "bfcl": Case(
         folder="bfcl",
-        digest="76e10279",
+        digest="22f601b9",
         parts="bfcl_",
+        warned=("has no simple_java, simple_javascript", "3491 rows"),
         asked={
-            "chat@1": Asked(
+            "chat@2": Asked(
                 sha="c327cccb", metrics=BFCL, prompt={"You can call functions to serve the user.": 1}, new_tokens=LONG
             ),
-            "prompt@1": Asked(
+            "prompt@2": Asked(
                 sha="a2fd0d87", metrics=BFCL, prompt={"You can call functions to serve the user.": 1}, new_tokens=LONG
             ),
+        },
+    ),
+    "exo_prompts": Case(
+        folder=None,
+        digest="cb1aab5e",
+        records=2,
+        scored=0,
+        asked={
+            "chat@1": Asked(sha="7647a72d", metrics="", prompt=CHAT, new_tokens=LONG),
+            "base@1": Asked(sha="baf19c80", metrics="", prompt=BARE, new_tokens=LONG),
         },
     ),
     "gsm8k": Case(
@@ -151,8 +167,10 @@ CASES: dict[str, Case] = {
         folder="humaneval",
         digest="b799e192",
         asked={
-            "base@1": Asked(sha="baf19c80", metrics=CODE, prompt={**BARE, "```": 0}, new_tokens=LONG),
-            "chat@1": Asked(sha="2a92339b", metrics=CODE, prompt={**CHAT, "```python\n": 1}, new_tokens=LONG),
+            "base@2": Asked(sha="baf19c80", metrics=CODE, prompt={**BARE, "```": 0}, new_tokens=LONG),
+            "chat@2": Asked(
+                sha="2a92339b", metrics=f"{CODE} {FORM}", prompt={**CHAT, "```python\n": 1}, new_tokens=LONG
+            ),
         },
     ),
     "ifeval": Case(
@@ -165,14 +183,20 @@ CASES: dict[str, Case] = {
     ),
     "json_output": Case(
         folder=None,
-        digest="a1773b13",
+        digest="110ed83d",
         asked={
-            "free@1": Asked(
+            "free@2": Asked(
                 sha="3f4a3165",
                 metrics=JSON,
                 prompt={**CHAT, "Answer with one JSON value that keeps to this schema": 1},
                 new_tokens=LONG,
-            )
+            ),
+            "constrained@1": Asked(
+                sha="3f4a3165",
+                metrics=f"{JSON} grammar_complete_rate",
+                prompt={**CHAT, "Answer with one JSON value that keeps to this schema": 1},
+                new_tokens=LONG,
+            ),
         },
     ),
     "math": Case(
@@ -200,16 +224,20 @@ CASES: dict[str, Case] = {
         folder="mbpp/full",
         digest="c541ef18",
         asked={
-            "base@1": Asked(sha="05365f7b", metrics=CODE, prompt={"[BEGIN]": 4, "[DONE]": 3}),
-            "chat@1": Asked(sha="72373afc", metrics=CODE, prompt={**CHAT, "one fenced code block": 1}, new_tokens=LONG),
+            "base@2": Asked(sha="05365f7b", metrics=CODE, prompt={"[BEGIN]": 4, "[DONE]": 3}),
+            "chat@2": Asked(
+                sha="72373afc", metrics=f"{CODE} {FORM}", prompt={**CHAT, "one fenced code block": 1}, new_tokens=LONG
+            ),
         },
     ),
     "mbpp_sanitized": Case(
         folder="mbpp/sanitized",
         digest="baa2283d",
         asked={
-            "base@1": Asked(sha="7d2b2046", metrics=CODE, prompt={"[BEGIN]": 4, "[DONE]": 3}),
-            "chat@1": Asked(sha="72373afc", metrics=CODE, prompt={**CHAT, "one fenced code block": 1}, new_tokens=LONG),
+            "base@2": Asked(sha="7d2b2046", metrics=CODE, prompt={"[BEGIN]": 4, "[DONE]": 3}),
+            "chat@2": Asked(
+                sha="72373afc", metrics=f"{CODE} {FORM}", prompt={**CHAT, "one fenced code block": 1}, new_tokens=LONG
+            ),
         },
     ),
     "mmlu": Case(
@@ -237,7 +265,7 @@ CASES: dict[str, Case] = {
         folder=None,
         digest="dad816cc",
         scored=0,
-        asked={"fixed@1": Asked(sha="9e717f71", metrics="", prompt=BARE, tokens=(512, 128))},
+        asked={"fixed@2": Asked(sha="9e717f71", metrics="", prompt=BARE, tokens=(512, 128))},
     ),
     "prompts": Case(
         folder=None,
@@ -249,13 +277,23 @@ CASES: dict[str, Case] = {
             "base@1": Asked(sha="baf19c80", metrics="checks_all checks_share", prompt=BARE),
         },
     ),
+    "sonnet": Case(
+        folder=None,
+        digest="e3498d7f",
+        scored=0,
+        asked={"gaussian@1": Asked(sha="6e4c5db6", metrics="", prompt=BARE)},
+    ),
     "tool_calls": Case(
         folder=None,
         digest="7693d572",
         scored=22,  # where no call is expected, irrelevance_accuracy counts
         asked={
-            "chat@1": Asked(sha="c327cccb", metrics=TOOLS, prompt=DESCRIBED, new_tokens=LONG),
-            "prompt@1": Asked(sha="a2fd0d87", metrics=TOOLS, prompt=DESCRIBED, new_tokens=LONG),
+            "chat@2": Asked(sha="c327cccb", metrics=TOOLS, prompt=DESCRIBED, new_tokens=LONG),
+            "prompt@2": Asked(sha="a2fd0d87", metrics=TOOLS, prompt=DESCRIBED, new_tokens=LONG),
+            "json@1": Asked(sha="b168db15", metrics=TOOLS, prompt=DESCRIBED, new_tokens=LONG),
+            "constrained@1": Asked(
+                sha="b168db15", metrics=f"{TOOLS} grammar_complete_rate", prompt=DESCRIBED, new_tokens=LONG
+            ),
         },
     ),
     "toolllama": Case(

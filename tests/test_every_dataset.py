@@ -30,7 +30,7 @@ KNOWN = {(name, asked) for name, case in CASES.items() for asked in case.asked}
 GATED = {(name, asked) for name, protocols in REFUSED.items() for asked in protocols}
 WRITTEN = {"truncated_rate", "empty_rate", "truncated_thinking_rate"}
 COMPARED = {"near_tie_rate", "boundary_merge_rate"}
-SCORE = {"score", "score_ci_low", "score_ci_high"}
+SCORE = {"score", "score_n", "score_ci_low", "score_ci_high"}
 NO_TOOLS = "its chat template takes no tools: a system message describes them"
 
 
@@ -125,7 +125,9 @@ def test_thirty_rows(
     (table,) = (outputs / "mlruns").rglob("predictions.json")
     assert len(json.loads(table.read_text("utf-8"))["data"]) == case.records
     warnings = [line for line in (folder / "job.log").read_text("utf-8").splitlines() if " INFO " not in line]
-    assert not [line for line in warnings if NO_TOOLS not in line or settings["style"] != "tools"]
+    warnings = [line for line in warnings if NO_TOOLS not in line or settings["style"] != "tools"]
+    assert len(warnings) == len(case.warned)
+    assert all(text in line for text, line in zip(case.warned, warnings, strict=True))
     assert re.search(rf"quality/n +{case.records}  questions", printed.out)
     interval = r"quality/score +[\d.]+% \[[\d.]+%, [\d.]+%\]  95 % Wilson interval"
     assert re.search(r"quality/score +-  not scored" if case.scored == 0 else interval, printed.out)
@@ -134,7 +136,7 @@ def test_thirty_rows(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "protocol"), sorted(GATED))
-def test_gated_rows_are_refused(
+def test_gated_rows_that_are_not_there_are_refused(
     run_here: Runner,
     outputs: Path,
     capsys: pytest.CaptureFixture[str],
@@ -144,5 +146,6 @@ def test_gated_rows_are_refused(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     assert run_here("model=demo_xs", f"dataset={name}", f"dataset.protocol={protocol.split('@')[0]}") == 1
-    assert "is gated: accept its terms there, set HF_TOKEN and connect, or give its file" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "cannot reach the Hugging Face hub for Idavidrein/gpqa" in told and "with gpqa_diamond.jsonl" in told
     assert logged(outputs, name).info.status == "FAILED"
