@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from support import CHECKOUT, Command, Compose
@@ -39,6 +40,14 @@ def test_every_experiment_composes(composed: Compose, name: str) -> None:
     cfg = composed(f"experiment={name}")
     wiring.check(cfg)
     wiring.build_task(cfg)
+
+
+@pytest.mark.parametrize("mode", ["run", "sweep"])
+def test_two_jobs_of_one_second_have_two_folders(composed: Compose, mode: str) -> None:
+    composed()  # registers what the folder's name is made of
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        every = (compose("config", return_hydra_config=True) for _ in range(3))
+        assert len({OmegaConf.select(cfg, f"hydra.{mode}.dir") for cfg in every}) == 3
 
 
 def test_tracking_choices(composed: Compose, monkeypatch: pytest.MonkeyPatch) -> None:
