@@ -47,7 +47,9 @@ def test_help_lists_the_groups(src_run: Command) -> None:
         assert group in done.stdout
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 130)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 130, marks=pytest.mark.slow)]
+)
 def test_signals_end_the_run_killed_with_answers_on_disk(
     outputs: Path, environment: dict[str, str], sent: signal.Signals, code: int
 ) -> None:
@@ -81,6 +83,7 @@ def test_signals_end_the_run_killed_with_answers_on_disk(
     assert "Comparison" in out
 
 
+@pytest.mark.slow
 def test_kill_9_leaves_answers_and_the_next_command_closes_the_run(
     outputs: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ SCHEMAS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_sweep_over_both_keeps_them_apart(
     run_here: Runner, outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -218,6 +218,7 @@ with ThreadPoolExecutor(len(names)) as pool:
 """
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_ill_is_given_up_in_one_line_each(hub: Hub, environment: dict[str, str]) -> None:
     places = {
         "/revision/main": "cannot reach the Hugging Face hub for {id} (",

@@ -56,6 +56,7 @@ def test_four_processes_create_one_store_at_once(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+@pytest.mark.slow
 def test_a_kill_while_creating_leaves_no_broken_store(tmp_path: Path) -> None:
     path = tmp_path / "mlruns" / "mlflow.db"
     process = _python(STOP_HALF_WAY, f"sqlite:///{path}")
