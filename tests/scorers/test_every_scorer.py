@@ -137,7 +137,7 @@ def test_wild_log_probabilities_have_a_verdict(composed: Compose, name: str, pro
 
 
 @pytest.mark.slow
-def test_two_thousand_hostile_values_are_compared(composed: Compose) -> None:
+def test_ten_thousand_hostile_values_are_compared(composed: Compose) -> None:
     task, sample = built(composed, "math500", "chat")
-    for text in [*GIANTS, *texts()[-2_000:]]:
+    for text in [*GIANTS, *texts()]:
         check_verdict(task.score(sample, response(f"\\boxed{{{text}}}")), task.headline)
