@@ -33,12 +33,13 @@ def _datasets(folder: Path) -> Iterator[Table | str]:
     contents = {n: yaml.safe_load((folder / "dataset" / f"{n}.yaml").read_text("utf-8")) for n in choices("dataset")}
     for name, content in contents.items():
         protocols = content["protocols"]
+        headline = protocols[content["protocol"]]["headline"]
         table.add_row(
             name,
             availability.state(content),
             str(content.get("rows", "not stated")),
             ", ".join(f"{k}@{v['version']}" + ("*" if k == content["protocol"] else "") for k, v in protocols.items()),
-            str(protocols[content["protocol"]]["headline"]),
+            "none: speed only" if headline == "score" else headline,
             str(content.get("licence", "unknown")),
             str(content.get("hub_id", "")),
         )
