@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -232,8 +233,10 @@ def test_greed_has_limits(name: str) -> None:
     isolated()
     code, kinds = GREEDY[name]
     started_s = time.perf_counter()
-    assert run(code).kind in kinds
-    assert time.perf_counter() - started_s < QUICK.wall_s + 10
+    # Time is the limit where time is what is wasted; elsewhere a busy machine must not be what stops the program.
+    limits = QUICK if "timeout" in kinds else replace(QUICK, cpu_s=10, wall_s=20.0)
+    assert run(code, limits=limits).kind in kinds
+    assert time.perf_counter() - started_s < limits.wall_s + 10
 
 
 def test_the_machine_is_out_of_reach() -> None:
@@ -249,7 +252,7 @@ def test_the_machine_is_out_of_reach() -> None:
             "'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'LC_CTYPE'}, os.environ\n"
             f"assert not os.path.exists({folder!r}) or set(os.listdir({folder!r})) <= {environment!r}\n"
             "assert not os.path.exists('/proc/self') and not os.path.exists('/etc/passwd')\n"
-            "assert os.getcwd() == '/tmp' and os.listdir('.') == []\n"
+            f"assert os.getcwd() == {check._private()!r} and os.listdir('.') == []\n"
             "assert os.getuid() != 0 and os.getpid() == 1\n"
             "for act in (lambda: os.setuid(0), lambda: os.mkdir('/x'), lambda: open('/usr/x', 'w'),\n"
             "            lambda: os.chroot('.'), lambda: os.kill(2, 9),\n"

@@ -218,10 +218,11 @@ def _settings(limits: Limits, level: Level, folder: str) -> str:
         "nobody": level.nobody,
         "folder": os.path.realpath(folder),
         "visible": _visible(),
+        "private": _private(),
         "python": os.path.realpath(sys.executable),
         "judge": (_HERE / "judge.py").read_text("utf-8"),
         "environment": {
-            "HOME": "/tmp",
+            "HOME": _private(),
             "PYTHONHASHSEED": "0",  # the order of sets of strings must not change a verdict
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
@@ -247,6 +248,12 @@ def _visible() -> list[str]:
     wanted = {"/usr", "/lib", "/lib64", os.path.realpath(sys.base_prefix), *_libraries()}
     there = sorted(path for path in wanted if os.path.isdir(path))
     return [p for p in there if not any(p != q and p.startswith(f"{q}/") for q in there)]
+
+
+@cache
+def _private() -> str:
+    """The program's own folder in its namespaces; an environment that lies below /tmp must not be hidden by it."""
+    return "/private" if any(path.startswith("/tmp/") for path in _visible()) else "/tmp"
 
 
 _PARSING = threading.Lock()

@@ -1,6 +1,6 @@
 """The process around one program: it confines, supervises and cleans up. A script for `python -I -S`, never imported.
 
-With namespaces the program sees a new root with the interpreter and its libraries (read-only) and an empty /tmp of
+With namespaces the program sees a new root with the interpreter and its libraries (read-only) and an empty folder of
 bounded size, no network, no other process and no /proc. It is process 1 of its PID namespace, so that nothing it
 starts, detached or not, outlives it. Without them ("limits only") there are the resource limits, and descendants are
 found by this process being their subreaper.
@@ -97,12 +97,13 @@ def enter_namespaces(job: Job, proc: int, root: bool) -> None:
             continue
         os.makedirs(base + path, exist_ok=True)
         mount(path, base + path, flags=BIND | RECURSIVE)
-    os.makedirs(f"{base}/tmp", exist_ok=True)
+    private = base + job["private"]
+    os.makedirs(private, exist_ok=True)
     attributes = (ctypes.c_uint64 * 4)(READ_ONLY_ATTRS, 0, 0, 0)
     size = ctypes.c_size_t(ctypes.sizeof(attributes))
     checked("syscall", MOUNT_SETATTR, AT_FDCWD, base.encode(), AT_RECURSIVE, attributes, size)
     flags = NO_SUID | NO_DEVICES | NO_PROGRAMS
-    mount("tmpfs", f"{base}/tmp", "tmpfs", flags, f"size={job['disk_bytes']},nr_inodes=2k,mode=1777")
+    mount("tmpfs", private, "tmpfs", flags, f"size={job['disk_bytes']},nr_inodes=2k,mode=1777")
     os.chdir(base)
     checked("syscall", PIVOT_ROOT[os.uname().machine], b".", b".")
     checked("umount2", b".", DETACH)
@@ -184,7 +185,7 @@ def become_judge(job: Job, proc: int, null: int, result: int) -> None:
     os.dup2(null, 2)
     os.dup2(result, RESULT_FD)
     os.set_inheritable(RESULT_FD, True)
-    os.chdir("/tmp" if job["namespaces"] else job["folder"])
+    os.chdir(job["private"] if job["namespaces"] else job["folder"])
     if job["nobody"]:
         be_nobody(job, proc)
     if sys.platform == "linux":
