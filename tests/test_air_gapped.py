@@ -32,7 +32,7 @@ def test_a_cache_filled_elsewhere_serves_a_job_without_network(
     moved = tmp_path / "carried over"
     (tmp_path / "hub").rename(moved)
     offline = {**environment, "HF_HOME": str(moved), "HF_HUB_OFFLINE": "1"}
-    listed = _run("wattrack", "list", **offline).stdout
+    listed = _run("wattrack", "list", **offline, COLUMNS="200").stdout
     assert f"ready: {commit[:8]} in the cache" in listed
     done = _run("src.run", *JOB, **offline)
     assert done.returncode == 0, done.stderr
