@@ -4,7 +4,6 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from dataset_rows import INVENTED, bbh
 from hub_repositories import Configs, jsonl, repository
-from hub_server import TOKEN, Hub, serving
+from hub_server import TOKEN, Hub
 from support import Compose
 from wattrack import availability, catalogue, wiring
 from wattrack.errors import DatasetError
@@ -24,21 +23,6 @@ from wattrack.tasks.task import Task
 GSM8K = INVENTED["gsm8k"]
 MOVED: Configs = {"main": {"test": [{"question": "1 + 2?", "answer": "#### 3"}]}}
 NAMES = [*INVENTED, "bbh"]
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A hub of our own with an empty cache and no token."""
-    with serving(Hub()) as made:
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", made.url)
-        template = made.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        monkeypatch.delenv("HUGGING_FACE_HUB_TOKEN", raising=False)
-        yield made
 
 
 def offline(monkeypatch: pytest.MonkeyPatch, on: bool = True) -> None:

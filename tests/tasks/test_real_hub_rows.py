@@ -4,7 +4,6 @@ import gzip
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import yaml
 
 from dataset_rows import INVENTED, bbh
 from hub_repositories import Configs, Rows, repository
-from hub_server import Hub, serving
+from hub_server import Hub
 from support import CHECKOUT, Compose
 from wattrack import wiring
 
@@ -31,18 +30,6 @@ PUBLISHED = {
     "ifeval": ("ifeval", {"train": "train.jsonl"}),
 }
 """Dataset -> folder and, by split, file of its published rows."""
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
-    """A hub of our own with an empty cache."""
-    with serving(Hub()) as made:
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", made.url)
-        template = made.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-        yield made
 
 
 def _rows(file: Path) -> Rows:

@@ -15,7 +15,8 @@ converter on 100,000 random texts; no verdict and no value differs.
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from wattrack.scorers.bfcl import Accepted, item_type, typed_accepted
+from wattrack.scorers.bfcl import Accepted
+from wattrack.scorers.bfcl_source import python_number, source_accepted
 
 TYPES: Mapping[str, type] = {
     "byte": int,
@@ -62,14 +63,7 @@ _NEW_MAP = re.compile(r"new\s+HashMap<.*?>\s*\(\)")
 
 def value_accepted(value: object, details: Mapping[str, object], accepted: Accepted) -> bool:
     """Whether a value of a call is a text that reads as an accepted value of the described type."""
-    if not isinstance(value, str):
-        return False
-    kind, nested = str(details["type"]), item_type(details)
-    try:
-        read = converted(value, kind, nested)
-    except ValueError:  # more digits than Python reads
-        return False
-    return typed_accepted(read, TYPES[kind], TYPES[nested] if nested and kind in LISTS else None, accepted)
+    return source_accepted(value, details, accepted, types=TYPES, lists=LISTS, converted=converted)
 
 
 def converted(text: str, kind: str, nested: str | None = None) -> object:
@@ -130,16 +124,6 @@ def _untyped(text: str) -> object:
         if pattern.match(text):
             return read(text)
     return python_number(text)
-
-
-def python_number(text: str) -> object:
-    """What Python reads as a number, else the text; the leaderboard's last resort in both languages."""
-    for read in (int, float):
-        try:
-            return read(text)
-        except ValueError:
-            continue
-    return text
 
 
 def written(value: object, kind: str, nested: str | None) -> str:

@@ -15,8 +15,8 @@ converter on 100,000 random texts; no verdict and no value differs.
 import re
 from collections.abc import Callable, Mapping
 
-from wattrack.scorers.bfcl import Accepted, item_type, typed_accepted
-from wattrack.scorers.bfcl_java import python_number
+from wattrack.scorers.bfcl import Accepted
+from wattrack.scorers.bfcl_source import python_number, source_accepted
 
 TYPES: Mapping[str, type] = {
     "String": str,
@@ -52,14 +52,7 @@ _PAIR = re.compile(r"([^:]+):\s*(.*?)(?:,\s*(?=[^,]+:)|$)")
 
 def value_accepted(value: object, details: Mapping[str, object], accepted: Accepted) -> bool:
     """Whether a value of a call is a text that reads as an accepted value of the described type."""
-    if not isinstance(value, str):
-        return False
-    kind, nested = str(details["type"]), item_type(details)
-    try:
-        read = converted(value, kind, nested)
-    except ValueError:  # more digits than Python reads
-        return False
-    return typed_accepted(read, TYPES[kind], TYPES[nested] if nested and kind in LISTS else None, accepted)
+    return source_accepted(value, details, accepted, types=TYPES, lists=LISTS, converted=converted)
 
 
 def converted(text: str, kind: str, nested: str | None = None) -> object:
