@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
+from wattrack.engines.onednn import linears
 from wattrack.errors import EngineError
 
 NAME = "wattrack_shared"
@@ -205,6 +206,7 @@ def sharing(model: Any) -> Iterator[None]:
     before = model.config._attn_implementation
     model.set_attn_implementation(NAME)
     try:
-        yield
+        with linears(model):
+            yield
     finally:
         model.set_attn_implementation(before)

@@ -82,6 +82,8 @@ class HFEngine:
         self._batcher = Batcher(batch_size or _NAIVE_ROWS, self._release)
         self._naive: NaiveMode | None = None
         self._shared: SharedMode | None = None
+        self._onednn = False
+        """Whether mode `shared` computes fp32 products by oneDNN."""
         self._notes: dict[str, object] = {}
         """Facts found while running."""
 
@@ -139,6 +141,7 @@ class HFEngine:
         """
         import torch
 
+        from wattrack.engines import heap, onednn
         from wattrack.engines.loading import load
         from wattrack.engines.naive import NaiveMode
         from wattrack.engines.rendering import Renderer
@@ -155,6 +158,9 @@ class HFEngine:
             chat=self._settings.chat,
             context=loaded.context,
         )
+        if self._settings.mode == "shared" and loaded.device.type == "cpu":
+            heap.keep_freed()
+        self._onednn = onednn.changes(loaded.model)
         self._loaded = loaded
         self._naive, self._shared, self._notes = NaiveMode(loaded, self._batcher), None, {}
         for fallback in loaded.effective.fallbacks:
@@ -183,6 +189,7 @@ class HFEngine:
             **self._notes,
             **(self._fit.facts(rows, packed=shares) if self._fit is not None else {}),
             "effective/mode": "shared" if shares else "naive",
+            **({"effective/products": "oneDNN"} if shares and self._onednn else {}),
             "effective/batch_size": rows,
             "effective/fallbacks": "; ".join([*loaded.effective.fallbacks, *unshown, *halvings]) or "none",
             **({"effective/tools": tools} if tools is not None else {}),

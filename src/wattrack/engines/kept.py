@@ -1,14 +1,13 @@
 """The one model that stays in memory between the jobs of a process, and the proof that it is gone afterwards."""
 
-import ctypes
 import gc
 import logging
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from wattrack.engines import heap
 from wattrack.engines.fit import GIB
 
 if TYPE_CHECKING:
@@ -137,11 +136,9 @@ def in_use_bytes(device: "torch.device") -> int:
 
 
 def give_back(device: "torch.device") -> None:
-    """Hand freed memory to the device and to the system (the heap with glibc only)."""
+    """Hand freed memory to the device and to the system."""
     if device.type == "cuda":
         import torch
 
         torch.cuda.empty_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
+    heap.hand_back()
