@@ -37,5 +37,5 @@ print(plain, kept, (held - psutil.Process().memory_info().rss) // 2**20)
 def test_freed_memory_is_reused_and_handed_back() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=120)
     plain, kept, handed_back_mib = map(int, done.stdout.split())
-    assert kept < 1000 < 20_000 < plain  # 30 MiB are 7,680 pages
+    assert plain > 20_000 and kept < plain / 20  # 30 MiB are 7,680 pages
     assert handed_back_mib > 60
