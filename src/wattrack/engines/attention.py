@@ -6,9 +6,9 @@ whatever the number of rows, and are never copied into a batch.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from transformers import AttentionInterface
 
 from wattrack.engines.onednn import linears
 from wattrack.errors import EngineError
+
+if TYPE_CHECKING:
+    from wattrack.engines.loading import Loaded
 
 NAME = "wattrack_shared"
 """The name under which transformers finds `_attention`."""
@@ -201,12 +204,12 @@ AttentionInterface.register(NAME, _attention)
 
 
 @contextmanager
-def sharing(model: Any) -> Iterator[None]:
-    """Switch the model's attention to this module's, and back."""
-    before = model.config._attn_implementation
+def sharing(loaded: "Loaded") -> Iterator[None]:
+    """Switch the model's attention to this module's, and its fp32 products to oneDNN where wanted, and back."""
+    model, before = loaded.model, loaded.model.config._attn_implementation
     model.set_attn_implementation(NAME)
     try:
-        with linears(model):
+        with linears(model) if loaded.by_onednn else nullcontext():
             yield
     finally:
         model.set_attn_implementation(before)

@@ -90,7 +90,7 @@ def lay(question: ChoiceRow, prefix: int) -> _Laid:
 
 
 def score_packed(model: Any, questions: Sequence[ChoiceRow], prefix: Prefix) -> list[Response]:
-    """All questions in one pass over their common prefix, under `attention.sharing(model)`."""
+    """All questions in one pass over their common prefix, under `attention.sharing`."""
     started_s, started_unix_ms = time.perf_counter(), time.time_ns() // 1_000_000
     laid = [lay(question, prefix.length) for question in questions]
     logits, _ = forward(model, [one.row for one in laid], prefix)

@@ -51,6 +51,7 @@ class HFEngine:
         seed: int = 0,
         weights: str = "pretrained",
         quantization: str = "none",
+        products: str = "auto",
     ) -> None:
         """Store and check the settings; see `Settings` for their meaning.
 
@@ -72,6 +73,7 @@ class HFEngine:
             seed=seed,
             weights=str(weights),
             quantization=str(quantization),
+            products=str(products),
         )
         self._checkpoint: Checkpoint | None = None
         self._fit: Fit | None = None
@@ -82,8 +84,6 @@ class HFEngine:
         self._batcher = Batcher(batch_size or _NAIVE_ROWS, self._release)
         self._naive: NaiveMode | None = None
         self._shared: SharedMode | None = None
-        self._onednn = False
-        """Whether mode `shared` computes fp32 products by oneDNN."""
         self._notes: dict[str, object] = {}
         """Facts found while running."""
 
@@ -160,7 +160,7 @@ class HFEngine:
         )
         if self._settings.mode == "shared" and loaded.device.type == "cpu":
             heap.keep_freed()
-        self._onednn = onednn.changes(loaded.model)
+        loaded.by_onednn = self._settings.products == "auto" and onednn.changes(loaded.model)
         self._loaded = loaded
         self._naive, self._shared, self._notes = NaiveMode(loaded, self._batcher), None, {}
         for fallback in loaded.effective.fallbacks:
@@ -189,7 +189,7 @@ class HFEngine:
             **self._notes,
             **(self._fit.facts(rows, packed=shares) if self._fit is not None else {}),
             "effective/mode": "shared" if shares else "naive",
-            **({"effective/products": "oneDNN"} if shares and self._onednn else {}),
+            **({"effective/products": "oneDNN"} if shares and loaded.by_onednn else {}),
             "effective/batch_size": rows,
             "effective/fallbacks": "; ".join([*loaded.effective.fallbacks, *unshown, *halvings]) or "none",
             **({"effective/tools": tools} if tools is not None else {}),

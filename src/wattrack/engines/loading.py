@@ -53,6 +53,8 @@ class Loaded:
     pad_id: int
     kept: Kept | None = None
     """What outlives the job when another one wants the same weights."""
+    by_onednn: bool = False
+    """Whether mode shared computes fp32 products by oneDNN."""
     static_length: int = 0
     """Positions of a static cache: only grows, because every new size compiles the model again."""
     facts: dict[str, object]

@@ -2,7 +2,8 @@
 
 MKL takes a slower path there: on an AMD EPYC (Zen 5) the same fp32 products took 1.6 to 3 times as long as oneDNN's,
 from 1 to 2,048 rows (narrow ones of under 32 rows and 128 columns, a few microseconds each, were slower). torch itself
-gives oneDNN its bf16 products, and fp32 ones only when it compiles a model.
+gives oneDNN its bf16 products, and fp32 ones only when it compiles a model. Sums of 512 and 1,408 products are off by
+4e-7 and 5e-7 of their size, MKL's by 2.5e-7 (root mean square, against fp64).
 """
 
 import platform
@@ -37,14 +38,14 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def changes(model: Any) -> bool:
-    """Whether `linears` changes anything in this model."""
+    """Whether this machine gains by `linears`, and the model has what it changes."""
     return helps() and any(_fits(module) for module in model.modules())
 
 
 @contextmanager
 def linears(model: Any) -> Iterator[None]:
-    """Let the model's fp32 linear layers on a CPU compute by `product` meanwhile, where that helps."""
-    changed = [module for module in model.modules() if _fits(module)] if helps() else []
+    """Let the model's fp32 linear layers on a CPU compute by `product` meanwhile."""
+    changed = [module for module in model.modules() if _fits(module)]
     for module in changed:
         module.forward = partial(_forward, module)
     try:

@@ -42,7 +42,7 @@ def straight(ids: Sequence[int], start: int) -> PackedRow:
 def forward(
     model: Any, rows: Sequence[PackedRow], prefix: Prefix, record: Prefix | None = None
 ) -> tuple[torch.Tensor, Packed]:
-    """One pass over all rows, under `attention.sharing(model)`.
+    """One pass over all rows, under `attention.sharing`.
 
     Returns:
         Logits of every kept place, rows in order, shape (sum of kept, vocabulary), in the model's dtype; the pass.

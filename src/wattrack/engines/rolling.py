@@ -64,7 +64,7 @@ class Limits:
 
 
 class RollingBatch:
-    """Generates for rows of one prefix and one `Generation`, under `attention.sharing(model)`."""
+    """Generates for rows of one prefix and one `Generation`, under `attention.sharing`."""
 
     def __init__(  # noqa: PLR0913
         self,

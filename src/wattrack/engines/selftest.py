@@ -67,7 +67,7 @@ def longest_text(loaded: Loaded) -> int:
 
 
 def _scores_differ(loaded: Loaded, head: Sequence[int], questions: Sequence[ChoiceRow]) -> float:
-    with sharing(loaded.model):
+    with sharing(loaded):
         packed = score_packed(loaded.model, questions, compute_prefix(loaded.model, head))
     plain = [score_naive(loaded.model, [question], loaded.pad_id)[0] for question in questions]
     return max(
@@ -81,7 +81,7 @@ def _tokens_differ(loaded: Loaded, head: Sequence[int], tails: Sequence[tuple[in
     # Three slots for four rows: one has to leave before the last enters.
     limits = Limits(slots=3, prefill_tokens=2**20)
     stops = StopStrings((), lambda ids: "", lambda token: "")
-    with sharing(loaded.model):
+    with sharing(loaded):
         prefix: Prefix = compute_prefix(loaded.model, head)
         generation = Generation(max_new_tokens=_NEW_TOKENS)
         batch = RollingBatch(loaded.model, prefix, rows, generation, end_ids=(), stops=stops, limits=limits)

@@ -13,6 +13,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "weights": ("pretrained", "random"),
     "quantization": ("none", "8bit", "4bit"),
     "mode": ("shared", "naive"),
+    "products": ("auto", "torch"),
 }
 
 _PRESET_KEYS = {"dtype", "attention", "kv_cache", "batch_size", "quantization"}
@@ -44,6 +45,8 @@ class Settings:
     """`random`: the architecture without its checkpoint, for speed, memory and energy."""
     quantization: str = "none"
     """Of the weights, while loading."""
+    products: str = "auto"
+    """`auto`: mode shared computes fp32 products by oneDNN where that is faster; `torch`: by what torch takes."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their choices or ranges.

@@ -74,7 +74,7 @@ class SharedMode:
         """One Response with log-probabilities per question."""
         for one in group([question.shareable for question in questions]):
             some = [questions[i] for i in one.rows]
-            with sharing(self._loaded.model):
+            with sharing(self._loaded):
                 prefix = self._prefix(some[0].options[0].ids[: one.prefix], len(some))
                 yield from self._score(some, prefix)
 
@@ -97,7 +97,7 @@ class SharedMode:
         """Generate for rows of one prefix; what runs out of memory starts again with half as many rows."""
         left: Sequence[Row] = rows
         broken = False
-        with sharing(self._loaded.model):
+        with sharing(self._loaded):
             prefix = self._prefix(rows[0].ids[:shared], len(rows))
             while left and not broken:
                 batch, before = self._batch(prefix, left, plan), self.computed_tokens
