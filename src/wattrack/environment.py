@@ -62,15 +62,20 @@ def _counts() -> dict[str, str]:
     }
 
 
+def cpu_info() -> str:
+    """What Linux says of the processor: maker, model, flags; empty elsewhere."""
+    return _read("/proc/cpuinfo")
+
+
 def _cpu_model() -> str:
-    match = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    match = re.search(r"^model name\s*:\s*(.+)$", cpu_info(), re.MULTILINE)
     return match[1].strip() if match else platform.processor()
 
 
 def _virtualization() -> str:
     """A hint that energy counters may be missing and neighbours present: hypervisor, container."""
     hints = []
-    if re.search(r"^flags\s*:.*\bhypervisor\b", _read("/proc/cpuinfo"), re.MULTILINE):
+    if re.search(r"^flags\s*:.*\bhypervisor\b", cpu_info(), re.MULTILINE):
         product = _read("/sys/class/dmi/id/product_name").strip()
         hints.append(f"virtual machine ({product})" if product else "virtual machine")
     if any(Path(p).exists() for p in ("/.dockerenv", "/run/.containerenv")) or "KUBERNETES_SERVICE_HOST" in os.environ:

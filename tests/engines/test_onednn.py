@@ -1,6 +1,5 @@
 """fp32 products by oneDNN: the same values as torch's own, and only where and while they are wanted."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,7 @@ from engines.tiny_models import ask
 from wattrack.engines import onednn
 from wattrack.engines.hf import HFEngine
 
-pytestmark = pytest.mark.skipif(
-    not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_linear_pointwise"),
-    reason="this torch has no oneDNN",
-)
+pytestmark = pytest.mark.skipif(not onednn.available(), reason="this torch has no oneDNN")
 
 
 class Own(nn.Linear):
@@ -24,10 +20,9 @@ class Own(nn.Linear):
 
 
 @pytest.fixture
-def helping(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As on a processor that is not Intel's."""
+def helping(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a processor of AMD's."""
     monkeypatch.setattr(onednn, "helps", lambda: True)
-    yield
 
 
 @given(rows=st.integers(1, 70), into=st.integers(1, 130), out=st.integers(1, 130), bias=st.booleans())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wattrack.engines.settings import Settings
+from wattrack.environment import cpu_info
 from wattrack.errors import EngineError
 
 log = logging.getLogger(__name__)
@@ -205,10 +206,7 @@ def refuse_if_too_big(weight_bytes: int | None, checkpoint_dtype: str | None, se
 
 def cpu_computes_bf16() -> bool:
     """Whether the processor multiplies bf16 natively (AMX or AVX512); elsewhere bf16 is slower than fp32."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
+    flags = cpu_info()
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 

@@ -141,7 +141,6 @@ class HFEngine:
         """
         import torch
 
-        from wattrack.engines import heap, onednn
         from wattrack.engines.loading import load
         from wattrack.engines.naive import NaiveMode
         from wattrack.engines.rendering import Renderer
@@ -158,9 +157,6 @@ class HFEngine:
             chat=self._settings.chat,
             context=loaded.context,
         )
-        if self._settings.mode == "shared" and loaded.device.type == "cpu":
-            heap.keep_freed()
-        loaded.by_onednn = self._settings.products == "auto" and onednn.changes(loaded.model)
         self._loaded = loaded
         self._naive, self._shared, self._notes = NaiveMode(loaded, self._batcher), None, {}
         for fallback in loaded.effective.fallbacks:

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging as transformers_logging
 
+from wattrack.engines import heap, onednn
 from wattrack.engines.batching import is_out_of_memory, one_line
 from wattrack.engines.checkpoint import Checkpoint
 from wattrack.engines.effective import Effective, quantizer, resolve
@@ -108,6 +109,9 @@ def load(settings: Settings, checkpoint: Checkpoint) -> Loaded:
         pad_id=pad_id if kept.tokenizer.pad_token_id is None else int(kept.tokenizer.pad_token_id),
         facts={"effective/generation": kept.dropped_defaults, **times, "model/reused": reused},
     )
+    if settings.mode == "shared" and loaded.device.type == "cpu":
+        heap.keep_freed()
+        loaded.by_onednn = settings.products == "auto" and onednn.changes(loaded.model)
     loaded.facts.update(_facts(settings, checkpoint, loaded))
     if reused:
         loaded.facts["memory/kept_gib"] = kept.loaded_bytes / GIB

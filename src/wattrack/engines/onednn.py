@@ -10,25 +10,24 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from wattrack.environment import cpu_info
+
 
 @cache
 def helps() -> bool:
     """Whether fp32 products go to oneDNN here: by the processor's maker, so that it is the same every time."""
-    try:
-        maker = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        maker = platform.processor()
-    return (
-        "AuthenticAMD" in maker
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+    return "AuthenticAMD" in (cpu_info() or platform.processor()) and available()
+
+
+def available() -> bool:
+    """Whether this torch has oneDNN, and lets its products be asked for."""
+    built = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+    return built and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
