@@ -8,7 +8,7 @@ import pytest
 
 from support import Compose
 from test_job import runs
-from wattrack import wiring
+from wattrack import cli, wiring
 from wattrack.comparison.conditions import LATENCY, THROUGHPUT
 from wattrack.engines.hf import HFEngine
 from wattrack.errors import ConfigError, DatasetError, EngineError
@@ -106,3 +106,7 @@ def test_a_sweep_over_both_keeps_them_apart(
         assert "constraint=json_schema" in held.data.tags[tag] and "constraint" not in free.data.tags[tag]
     printed = capsys.readouterr().out.replace("\n", " ").split("Comparison")[1]
     assert "protocol" in printed and "constrained decoding differs" in printed and "tok/s" not in printed
+    # What the answers are does not depend on who scores them.
+    again = "dataset.protocols.constrained.headline=json_valid"
+    assert cli.main(["score", held.info.run_id, f"dataset.data_dir={rows}", again]) == 0
+    assert runs(outputs, "json_output")[0].data.metrics["quality/grammar_complete_rate"] == 0.8

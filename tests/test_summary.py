@@ -11,8 +11,8 @@ from wattrack.footprint import Prices, without_gpu
 from wattrack.intervals import wilson
 from wattrack.latency import latency
 from wattrack.metrics import METRICS, unknown_metrics
-from wattrack.schema import CarbonReading, Energy, Readings, Record, Response, SystemSample, Window
-from wattrack.summary import loads, quality, running, summarize
+from wattrack.schema import CarbonReading, Energy, Generation, Readings, Record, Request, Response, SystemSample, Window
+from wattrack.summary import grammar, loads, quality, running, summarize
 
 
 def record(index: int, **changes: object) -> Record:
@@ -111,6 +111,16 @@ def test_pass_at_k_needs_k_answers_to_every_question() -> None:
     assert "quality/pass_at_25" not in found
     assert "quality/pass_at_10" not in quality(answers[:-1])
     assert not [name for name in quality([RIGHT] * 5) if "pass_at" in name]
+
+
+def test_only_constrained_answers_count_as_whole_values() -> None:
+    greedy = Request(sample_id="", repeat=0, prompt="", generation=Generation(max_new_tokens=9), seed=0)
+    schemas = [{"enum": [1]}] * 3 + [None]
+    asked = [replace(greedy, sample_id=f"q{i}", constraint=schema) for i, schema in enumerate(schemas)]
+    ends = ["stop", "length", None, "length"]
+    records = [record(i, finish_reason=end) for i, end in enumerate(ends)]
+    assert grammar(asked, records) == {"quality/grammar_complete_rate": pytest.approx(1 / 3)}
+    assert grammar(asked[3:], records[3:]) == {}
 
 
 def test_repeats_are_averaged_inside_a_question_first() -> None:

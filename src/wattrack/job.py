@@ -18,7 +18,6 @@ from wattrack.description import describe, source_tags
 from wattrack.errors import TrackingError, WattrackError
 from wattrack.footprint import Prices
 from wattrack.identity import flatten
-from wattrack.intervals import mean
 from wattrack.measurement import Find, measure
 from wattrack.plan import Plan
 from wattrack.plausibility import Evidence
@@ -26,7 +25,7 @@ from wattrack.redaction import redacted
 from wattrack.schema import ChoiceRequest, JobResult, JobStart, Record, Request
 from wattrack.segments import Earlier
 from wattrack.spool import UNLOGGED, load_unlogged, save_unlogged
-from wattrack.summary import running, summarize, unscored, unscored_records
+from wattrack.summary import grammar, running, summarize, unscored, unscored_records
 from wattrack.tasks.task import Questions
 from wattrack.tracking.store import Status, Tracker, ensure_store, store_uri
 
@@ -177,8 +176,7 @@ def _result(plan: Plan, questions: Questions, console: Console, find: Find) -> J
         by_engine,
         _prices(plan.cfg),
     )
-    if "effective/constraint" in measured.facts:
-        metrics["quality/grammar_complete_rate"] = mean([float(r.finish_reason == "stop") for r in measured.records])
+    metrics |= grammar(questions.requests, measured.records)
     if plan.task.aggregate is not None:
         metrics |= {f"quality/{name}": value for name, value in plan.task.aggregate(measured.records).items()}
     records, series = measured.records, running(measured.records, measured.energy_points)

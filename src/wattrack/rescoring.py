@@ -25,7 +25,7 @@ from wattrack.refusal import choices
 from wattrack.schema import JobResult, Readings, Record, Response
 from wattrack.similarity import Compared, compare, require_references
 from wattrack.stored import Grade, StoredJob, stored_job
-from wattrack.summary import Metrics, quality
+from wattrack.summary import Metrics, grammar, quality
 from wattrack.tasks.task import Questions, Task
 from wattrack.tracking.store import Status, Tracker, ensure_store, store_uri
 
@@ -202,7 +202,7 @@ def _verdict(
 ) -> Verdict:
     keys = [(r.sample_id, r.repeat) for r in questions.requests]
     records = graded.records if compared is None else compared.records
-    metrics = quality(records)
+    metrics = quality(records) | grammar(questions.requests, records)
     if compared is not None:
         metrics["quality/similarity_n"] = float(compared.n)
     if task.aggregate is not None:

@@ -11,7 +11,7 @@ from wattrack.footprint import WH_J, Prices, cost, energy
 from wattrack.intervals import mean, pass_at_k, percentiles, ratio, wilson
 from wattrack.latency import latency
 from wattrack.metrics import LOADS, METRICS, PASS_AT, POOLED
-from wattrack.schema import Readings, Record, Response, SystemSample, Window
+from wattrack.schema import ChoiceRequest, Readings, Record, Request, Response, SystemSample, Window
 from wattrack.scorers import reasoning
 from wattrack.turn_prompts import conversation
 
@@ -94,6 +94,16 @@ def quality(records: Sequence[Record]) -> Metrics:
         **choice_quality(records),
         **thinking(answered),
         **repeated_quality(records),
+    }
+
+
+def grammar(requests: Iterable[Request | ChoiceRequest], records: Sequence[Record]) -> Metrics:
+    """How many constrained answers ended as whole values; nothing where no request was constrained."""
+    asked = {(r.sample_id, r.repeat) for r in requests if isinstance(r, Request) and r.constraint is not None}
+    if not asked:
+        return {}
+    return {
+        "quality/grammar_complete_rate": _share(r.finish_reason == "stop" for r in records if (r.id, r.repeat) in asked)
     }
 
 
