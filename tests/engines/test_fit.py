@@ -125,7 +125,7 @@ def test_what_fits_is_not_refused_and_unknown_memory_is_no_reason(caplog: pytest
     [
         (18, 64, None, "preset.batch_size=23"),
         (12, 64, replace(QWEN7B, weight_bytes=5 * GIB), "preset=memory_optimized"),
-        (14.9, 1, None, "texts of 829 tokens in all (fewer shots, a smaller max_new_tokens)"),
+        (14.9, 1, None, "texts of 829 tokens in all (a shorter prompt, a smaller max_new_tokens)"),
         (8, 64, None, "nothing of it: take a smaller model or a larger machine"),
     ],
 )

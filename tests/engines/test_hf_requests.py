@@ -137,7 +137,7 @@ def test_a_prompt_beyond_the_context_is_refused_and_the_others_go_on(engine: HFE
     assert refused.finish_reason == "error" and refused.text == "" and refused.input_tokens == tokens
     assert refused.error == (
         f"prompt of {tokens} tokens + 12 new exceeds the context of 256 tokens; "
-        "use fewer shots or a smaller max_new_tokens"
+        "use a shorter prompt (fewer worked examples, if any) or a smaller max_new_tokens"
     )
     assert answered.error is None and answered.output_tokens > 0
 

@@ -162,7 +162,7 @@ class Fit:
         asked = work.prompt_tokens + work.new_tokens
         context = _most(asked - 1, lambda n: self._fits(self.shape, replace(one, prompt_tokens=n, new_tokens=0)))
         if not rows and context >= _LEAST_CONTEXT:
-            yield f"texts of {context} tokens in all (fewer shots, a smaller max_new_tokens)"
+            yield f"texts of {context} tokens in all (a shorter prompt, a smaller max_new_tokens)"
 
     def _fits(self, shape: Shape, work: Work) -> bool:
         return self.free is not None and need(shape, work, self.device).total <= self.free

@@ -26,6 +26,7 @@ _PROBE = {
     "description": "Probe.",
     "parameters": {"type": "object", "properties": {"x": {"type": "string", "description": "x"}}, "required": ["x"]},
 }
+_SHORTER = "use a shorter prompt (fewer worked examples, if any)"
 
 
 class Renderer:
@@ -91,7 +92,7 @@ class Renderer:
             if bos is not None and option.ids[:2] == (bos, bos):
                 return f"the context begins with {self._tokenizer.bos_token} twice: remove it from the prompt"
             if self._context is not None and len(option.ids) > self._context:
-                return f"{len(option.ids)} tokens exceed the context of {self._context}; use fewer shots"
+                return f"{len(option.ids)} tokens exceed the context of {self._context}; {_SHORTER}"
         return None
 
     def _tokenise(self, texts: Sequence[tuple[Request, str]]) -> list[tuple[Request, tuple[int, ...]]]:
@@ -126,7 +127,7 @@ class Renderer:
         if self._context is not None and len(row.ids) + new > self._context:
             return (
                 f"prompt of {len(row.ids)} tokens + {new} new exceeds the context of {self._context} tokens; "
-                "use fewer shots or a smaller max_new_tokens"
+                f"{_SHORTER} or a smaller max_new_tokens"
             )
         return None
 
