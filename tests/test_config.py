@@ -35,6 +35,12 @@ def test_every_yaml_composes_and_builds(composed: Compose, choice: str) -> None:
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
 
+@pytest.mark.parametrize("name", names("dataset"))
+def test_the_first_protocol_of_a_dataset_is_its_default(composed: Compose, name: str) -> None:
+    dataset = composed(f"dataset={name}").dataset
+    assert dataset.protocol == next(iter(dataset.protocols))
+
+
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_composes(composed: Compose, name: str) -> None:
     cfg = composed(f"experiment={name}")

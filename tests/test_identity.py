@@ -6,7 +6,7 @@ import pytest
 
 from support import Compose
 from wattrack import wiring
-from wattrack.identity import canonical_json, flatten, run_key
+from wattrack.identity import canonical_json, flatten, job_name, run_key
 from wattrack.schema import DatasetFacts
 
 FACTS = DatasetFacts(
@@ -49,6 +49,22 @@ def test_rows_and_resolved_revision_count(composed: Compose) -> None:
     assert key(composed, digest="e") != key(composed)
     assert key(composed, revision="abc") == key(composed, "model.revision=main", revision="abc")
     assert key(composed, revision="abc") != key(composed)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ("", "demo_s · arithmetic"),
+        ("dataset=gsm8k dataset.protocol=base", "demo_s · gsm8k"),
+        ("dataset=gsm8k dataset.protocol=chat", "demo_s · gsm8k · chat"),
+        ("dataset=json_output dataset.protocol=constrained", "demo_s · json_output · constrained"),
+        ("preset=memory_optimized engine.mode=naive", "demo_s · arithmetic · memory_optimized · naive"),
+        ("model.weights=random", "demo_s · arithmetic · random weights"),
+        ("engine.mode=naive name=mine", "mine"),
+    ],
+)
+def test_a_name_says_what_is_unusual(composed: Compose, overrides: str, name: str) -> None:
+    assert job_name(composed(*overrides.split())) == name
 
 
 def test_canonical_json_ignores_order() -> None:

@@ -108,8 +108,10 @@ def _job(cfg: DictConfig) -> float | None:
     try:
         return _run_one(cfg)
     except Exception as e:
+        from wattrack.identity import job_name
+
         log.exception("the job failed")
-        _complain(f"{cfg.model.name} · {cfg.dataset.name} failed: {_explain(e)}")
+        _complain(f"{job_name(cfg)} failed: {_explain(e)}")
         _outcome.failed += 1
         if not _outcome.in_parent:
             raise  # the launcher carries it to the parent

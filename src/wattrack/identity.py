@@ -21,6 +21,8 @@ _NEVER_MATTERS = (
     "similarity",
 )
 """Root keys that do not touch the answers."""
+_USUAL_PRESET, _USUAL_MODE = "balanced", "shared"
+"""What a run's name does not mention."""
 
 
 def canonical_json(value: object) -> str:
@@ -66,3 +68,19 @@ def flatten(value: Mapping[str, object], prefix: str = "", separator: str = "/")
         else:
             flat[name] = item
     return flat
+
+
+def job_name(cfg: DictConfig) -> str:
+    """`name=`, or model and dataset with what is not the usual choice: no two jobs of a sweep look like one another."""
+    if cfg.name:
+        return str(cfg.name)
+    asked, mode = str(cfg.dataset.protocol), cfg.engine.get("mode", _USUAL_MODE)
+    settings = cfg.dataset.protocols.get(asked)
+    unusual = {
+        asked: asked != next(iter(cfg.dataset.protocols)),  # a dataset's YAML lists its default first
+        "constrained": settings is not None and bool(settings.constrained),
+        str(cfg.preset.name): cfg.preset.name != _USUAL_PRESET,
+        str(mode): mode != _USUAL_MODE,
+        "random weights": str(cfg.model.weights) == "random",
+    }
+    return " · ".join([cfg.model.name, cfg.dataset.name, *(what for what, is_so in unusual.items() if is_so)])

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from wattrack import wiring
 from wattrack.errors import ConfigError
+from wattrack.identity import job_name
 from wattrack.monitors.carbon import CarbonMeter
 from wattrack.monitors.meter import Meter
 from wattrack.protocols import Engine
@@ -41,7 +42,7 @@ class Plan:
             task.sandbox.require()
         return cls(
             cfg=cfg,
-            name=cfg.name or _name(cfg),
+            name=job_name(cfg),
             task=task,
             engine=wiring.build_engine(cfg),
             meter=wiring.build_meter(cfg),
@@ -53,18 +54,8 @@ class Plan:
     @property
     def random_weights(self) -> bool:
         """Whether the model knows nothing, so that nothing it answers may be scored."""
-        return _random(self.cfg)
+        return str(self.cfg.model.weights) == "random"
 
     def questions(self) -> Questions:
         """The samples and requests of the job; DatasetError names file and line."""
         return self.task.questions(self.cfg.limit, self.cfg.seed, self.cfg.repeats)
-
-
-def _name(cfg: DictConfig) -> str:
-    """Model and dataset, and what makes a run one that must not be taken for a usual one."""
-    constrained = ["constrained"] if wiring.protocol(cfg).constrained else []
-    return " · ".join([cfg.model.name, cfg.dataset.name, *constrained, *(["random weights"] if _random(cfg) else [])])
-
-
-def _random(cfg: DictConfig) -> bool:
-    return str(cfg.model.weights) == "random"

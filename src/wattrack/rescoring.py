@@ -18,7 +18,7 @@ from wattrack.comparison.table import number, score
 from wattrack.description import too_few
 from wattrack.engines.embedder import Embedder
 from wattrack.errors import ConfigError, DatasetError, ScoringError
-from wattrack.identity import flatten, rescored_key
+from wattrack.identity import flatten, job_name, rescored_key
 from wattrack.job import UNSCORED, close_run, job_start, log_result, open_tracker
 from wattrack.judging import Judged, judge
 from wattrack.refusal import choices
@@ -281,7 +281,7 @@ def _log(
     job: StoredJob, cfg: DictConfig, questions: Questions, verdict: Verdict, folder: Path, console: Console
 ) -> str:
     """Write folder and run as a job does; returns the run's id."""
-    name = cfg.name or f"{cfg.model.name} · {cfg.dataset.name} · rescored"
+    name = cfg.name or f"{job_name(cfg)} · rescored"
     start = job_start(cfg, name, folder, {"wattrack.rescored_from": job.run_id})
     result = _result(job, cfg, name, questions, verdict)
     tracker = open_tracker(cfg)

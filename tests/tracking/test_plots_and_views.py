@@ -132,9 +132,10 @@ def test_views_show_jobs_only_and_all_of_them() -> None:
     for state in states.values():
         assert state["searchFilter"] == 'tags.`wattrack.kind` = "job"'
         assert state["runsHiddenMode"] == "SHOWALL"
-    assert states["Leaderboard"]["columnOrder"][:2] == ["metrics.`quality/score`", "metrics.`energy/measured_wh`"]
+    assert states["Leaderboard"]["columnOrder"][1:3] == ["metrics.`quality/score`", "metrics.`energy/measured_wh`"]
     keys = [key["groupByData"] for key in states["By model"]["groupBy"]["groupByKeys"]]
-    assert keys == ["model", "dataset/protocol_id"]  # an average holds no two protocols
+    # An average holds no two protocols, presets, machines or engine modes.
+    assert keys == ["model", "effective/mode", "preset", "dataset/protocol_id", "hardware"]
 
 
 def test_views_say_when_energy_is_modelled() -> None:

@@ -25,6 +25,8 @@ _VIEWS = (
 )
 """(key in the link, name in the UI, mode of the Runs page)."""
 
+_RUN_NAME = "attributes.`Run Name`"
+
 _SERIES = (
     "system/gpu_0_power_usage_watts",
     "system/gpu_0_utilization_percentage",
@@ -161,27 +163,33 @@ def _headline(available: Available) -> list[str]:
     ]
 
 
-def _columns(available: Available, extra_px: int = 0) -> State:
+def _columns(available: Available, name_px: int, extra_px: int = 0) -> State:
     metrics = [f"metrics.`{name}`" for name in _headline(available)]
-    params = [f"params.`{name}`" for name in ("model", "model/params_b", "dataset", "preset", "hardware")]
+    shown = ("model", "model/params_b", "dataset", "preset", "hardware", "effective/mode")
+    params = [f"params.`{name}`" for name in shown]
     return {
         "selectedColumns": ["attributes.`Dataset`", *metrics, *params],
-        "columnOrder": metrics,
+        "columnOrder": [_RUN_NAME, *metrics],
         # The UI's default width shows 14 letters of a name, which makes every latency look the same.
-        "columnWidths": {c: 38 + 7 * len(c.split("`")[1]) + extra_px for c in (*metrics, *params)},
+        "columnWidths": {
+            _RUN_NAME: name_px,
+            **{c: 38 + 7 * len(c.split("`")[1]) + extra_px for c in (*metrics, *params)},
+        },
     }
 
 
 def _leaderboard(available: Available) -> State:
     # The hidden list leaves its room to the answers when the same view is opened as a comparison.
-    return _state(**_columns(available), runListHidden=True)
+    return _state(**_columns(available, name_px=300), runListHidden=True)
 
 
 def _by_model(available: Available) -> State:
-    # What answers to different protocols (constrained and free decoding) score is never averaged.
-    keys = [{"mode": "param", "groupByData": name} for name in ("model", "dataset/protocol_id")]
+    # An average is over repeats: never over protocols, whose scores differ, nor over presets, machines and engine
+    # modes, whose speed and energy do.
+    apart = ("model", "effective/mode", "preset", "dataset/protocol_id", "hardware")
+    keys = [{"mode": "param", "groupByData": name} for name in apart]
     by_model = {"aggregateFunction": "average", "groupByKeys": keys}
-    return _state(**_columns(available, extra_px=70), groupBy=by_model)  # room for "(average)"
+    return _state(**_columns(available, name_px=440, extra_px=70), groupBy=by_model)  # room for "(average)"
 
 
 def _tradeoffs(available: Available) -> State:
