@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from huggingface_hub import snapshot_download
+from huggingface_hub import constants, snapshot_download
 from omegaconf import OmegaConf
 from rich.table import Table
 
@@ -242,6 +242,14 @@ def test_a_branch_is_noted_when_all_its_parts_are_there(
         task(composed, "bbh", parts).samples(None, 0)
     offline(monkeypatch)
     assert task(composed, "bbh", parts).samples(None, 0)[1].revision == old
+
+
+def test_a_part_that_is_complete_when_its_size_is_asked_does_not_disturb(hub: Hub, composed: Compose) -> None:
+    hub.push("openai/gsm8k", repository("gsm8k", GSM8K))
+    blobs = Path(constants.HF_HUB_CACHE) / "datasets--openai--gsm8k" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "a.b.incomplete").symlink_to("renamed")  # listed, and gone when it is looked at
+    task(composed, "gsm8k").samples(None, 0)
 
 
 def test_a_token_that_the_hub_does_not_know(hub: Hub, composed: Compose) -> None:

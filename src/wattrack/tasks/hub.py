@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -152,17 +153,23 @@ def _fetch(state: Snapshot, name: str) -> Path:
     def download() -> str:
         return hf_hub_download(state.hub_id, name, repo_type="dataset", revision=state.commit)
 
-    def received() -> int:
-        return sum(p.stat().st_size for p in (_folder(state.hub_id) / "blobs").glob("*.incomplete"))
-
     try:
-        return Path(_within(download, _SILENCE_S, received))
+        return Path(_within(download, _SILENCE_S, lambda: _incomplete_bytes(_folder(state.hub_id) / "blobs")))
     except GatedRepoError as e:
         raise _no_access(state.hub_id) from e
     except Exception as e:
         raise UnavailableError(
             f"{state.hub_id}: {name} cannot be downloaded ({_reason(e)}); what is complete is kept: try again later"
         ) from e
+
+
+def _incomplete_bytes(blobs: Path) -> int:
+    """What the hub's client has of the files it is downloading there."""
+    total = 0
+    for path in blobs.glob("*.incomplete"):
+        with suppress(FileNotFoundError):  # complete, and renamed, since it was listed
+            total += path.stat().st_size
+    return total
 
 
 def _within(call: Callable[[], _T], silence_s: float, progress: Callable[[], int] = lambda: 0) -> _T:
