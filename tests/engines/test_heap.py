@@ -1,7 +1,9 @@
 """What mode `shared` does to the C library's heap, in a process of its own, for it lasts."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from wattrack.engines import heap
 SCRIPT = """
 import ctypes, resource
 import psutil, torch
+
 from wattrack.engines import heap
 
 libc = ctypes.CDLL(None)
@@ -63,3 +66,26 @@ def test_freed_memory_is_reused_and_handed_back() -> None:
     assert plain_mib > 100 and kept_mib < 10
     assert anew < PAGES / 20
     assert handed_back_mib > 150
+
+
+MODEL = Path(heap.__file__).parents[1] / "demo" / "models" / "demo_xs"
+JOBS = """
+import json, sys
+from wattrack.engines.hf import HFEngine
+
+for mode, wanted in (("naive", "plain"), ("shared", "plain"), ("naive", "kept"), ("naive", "plain")):
+    engine = HFEngine(model_id=sys.argv[1], device="cpu", mode=mode, heap=wanted)
+    facts = engine.load()
+    print(json.dumps([facts["effective/heap"], facts.get("effective/fallbacks")]))
+    engine.close()
+"""
+
+
+@pytest.mark.skipif(heap._glibc("mallopt") is None, reason="not glibc")
+def test_both_modes_have_one_heap_and_a_plain_one_is_for_the_first_jobs_of_a_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", JOBS, str(MODEL)], capture_output=True, text=True, check=True, timeout=120
+    )
+    *first, last = map(json.loads, done.stdout.splitlines())
+    assert [name for name, _ in first] == ["plain", "plain", "kept"]
+    assert last[0] == "kept" and "heap plain -> kept" in last[1]

@@ -52,6 +52,7 @@ class HFEngine:
         weights: str = "pretrained",
         quantization: str = "none",
         products: str = "auto",
+        heap: str = "kept",
     ) -> None:
         """Store and check the settings; see `Settings` for their meaning.
 
@@ -74,6 +75,7 @@ class HFEngine:
             weights=str(weights),
             quantization=str(quantization),
             products=str(products),
+            heap=str(heap),
         )
         self._checkpoint: Checkpoint | None = None
         self._fit: Fit | None = None

@@ -109,9 +109,9 @@ def load(settings: Settings, checkpoint: Checkpoint) -> Loaded:
         pad_id=pad_id if kept.tokenizer.pad_token_id is None else int(kept.tokenizer.pad_token_id),
         facts={"effective/generation": kept.dropped_defaults, **times, "model/reused": reused},
     )
-    if settings.mode == "shared" and loaded.device.type == "cpu":
-        heap.keep_freed()
-        loaded.by_onednn = settings.products == "auto" and onednn.changes(loaded.model)
+    if loaded.device.type == "cpu":
+        loaded.by_onednn = settings.mode == "shared" and settings.products == "auto" and onednn.changes(loaded.model)
+        loaded.facts["effective/heap"] = _heap(settings, effective)
     loaded.facts.update(_facts(settings, checkpoint, loaded))
     if reused:
         loaded.facts["memory/kept_gib"] = kept.loaded_bytes / GIB
@@ -188,6 +188,17 @@ def _kept(
         before_bytes=before,
         loaded_bytes=max(0, in_use_bytes(effective.device) - before),
     )
+
+
+def _heap(settings: Settings, effective: Effective) -> str:
+    """Keep freed memory if wanted, in either mode: what one job sets holds for those that follow in its process."""
+    if settings.heap == "kept":
+        heap.keep_freed()
+    elif heap.is_kept():
+        effective.fallbacks.append(
+            "heap plain -> kept: an earlier job's, for good; run this job in a process of its own"
+        )
+    return "kept" if heap.is_kept() else "plain"
 
 
 def _key(settings: Settings, checkpoint: Checkpoint, effective: Effective) -> Key:

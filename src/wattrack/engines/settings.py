@@ -14,6 +14,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "quantization": ("none", "8bit", "4bit"),
     "mode": ("shared", "naive"),
     "products": ("auto", "torch"),
+    "heap": ("kept", "plain"),
 }
 
 _PRESET_KEYS = {"dtype", "attention", "kv_cache", "batch_size", "quantization"}
@@ -47,6 +48,8 @@ class Settings:
     """Of the weights, while loading."""
     products: str = "auto"
     """`auto`: mode shared computes fp32 products by oneDNN where that is faster; `torch`: by what torch takes."""
+    heap: str = "kept"
+    """On a CPU: `kept`: freed memory stays with the process, for its next pass; `plain`: as the C library does."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their choices or ranges.
