@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("fp32", "bf16"), required=True)
     parser.add_argument("--batch", default="auto", help="a number, or auto: from the free memory")
     parser.add_argument("--mode", choices=("shared", "naive"), default="shared")
+    parser.add_argument("--heap", choices=("kept", "plain"), default="kept")
     options = parser.parse_args()
     workload = json.loads(options.workload.read_text("utf-8"))
     requests = requests_of(workload)
@@ -77,6 +78,7 @@ def main() -> None:
         dtype=options.dtype,
         device="cpu",
         mode=options.mode,
+        heap=options.heap,
         batch_size=None if options.batch == "auto" else int(options.batch),
     )
     facts = dict(engine.load())
