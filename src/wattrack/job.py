@@ -18,14 +18,14 @@ from wattrack.description import describe, source_tags
 from wattrack.errors import TrackingError, WattrackError
 from wattrack.footprint import Prices
 from wattrack.identity import flatten
-from wattrack.measurement import Find, measure
+from wattrack.measurement import Find, Measured, measure
 from wattrack.plan import Plan
 from wattrack.plausibility import Evidence
 from wattrack.redaction import redacted
 from wattrack.schema import ChoiceRequest, JobResult, JobStart, Record, Request
 from wattrack.segments import Earlier
 from wattrack.spool import UNLOGGED, load_unlogged, save_unlogged
-from wattrack.summary import grammar, running, summarize, unscored, unscored_records
+from wattrack.summary import Metrics, grammar, running, summarize, unscored, unscored_records
 from wattrack.tasks.task import Questions
 from wattrack.tracking.store import Status, Tracker, ensure_store, store_uri
 
@@ -164,21 +164,7 @@ def _segment_tags(earlier: Earlier | None) -> dict[str, str]:
 def _result(plan: Plan, questions: Questions, console: Console, find: Find) -> JobResult:
     """Measure and summarize."""
     measured = measure(plan, questions, console, find)
-    facts = dict(measured.facts)
-    by_engine: dict[str, float | None] = {"time/total_s": measured.total_s}
-    for fact, metric in _ENGINE_METRICS.items():
-        if isinstance(value := facts.pop(fact, None), int | float):
-            by_engine[metric] = float(value)
-    metrics = summarize(
-        measured.records,
-        measured.probe,
-        measured.readings,
-        by_engine,
-        _prices(plan.cfg),
-    )
-    metrics |= grammar(questions.requests, measured.records)
-    if plan.task.aggregate is not None:
-        metrics |= {f"quality/{name}": value for name, value in plan.task.aggregate(measured.records).items()}
+    metrics, facts = _metrics(plan, questions, measured)
     records, series = measured.records, running(measured.records, measured.energy_points)
     if plan.random_weights:
         metrics, records = unscored(metrics), unscored_records(records)
@@ -220,6 +206,20 @@ def _result(plan: Plan, questions: Questions, console: Console, find: Find) -> J
         description=describe(plan.name, metrics, measured.readings, questions.facts, facts, checks),
         running=series,
     )
+
+
+def _metrics(plan: Plan, questions: Questions, measured: Measured) -> tuple[Metrics, dict[str, object]]:
+    """The metrics, and those facts of the engine that are none."""
+    facts = dict(measured.facts)
+    by_engine: dict[str, float | None] = {"time/total_s": measured.total_s}
+    for fact, metric in _ENGINE_METRICS.items():
+        if isinstance(value := facts.pop(fact, None), int | float):
+            by_engine[metric] = float(value)
+    metrics = summarize(measured.records, measured.probe, measured.readings, by_engine, _prices(plan.cfg))
+    metrics |= grammar(questions.requests, measured.records)
+    if plan.task.aggregate is not None:
+        metrics |= {f"quality/{name}": value for name, value in plan.task.aggregate(measured.records).items()}
+    return metrics, facts
 
 
 def _prices(cfg: DictConfig) -> Prices:

@@ -97,7 +97,6 @@ def load(settings: Settings, checkpoint: Checkpoint) -> Loaded:
             kept = _kept(settings, checkpoint, config, effective, key, times)
     effective.fallbacks += kept.fallbacks
     effective.attention, effective.dtype = kept.model.config._attn_implementation, kept.model.dtype
-    pad_id = kept.end_ids[0] if kept.end_ids else 0  # padding is masked: any id serves a tokenizer that has none
     loaded = Loaded(
         model=kept.model,
         kept=kept,
@@ -106,7 +105,7 @@ def load(settings: Settings, checkpoint: Checkpoint) -> Loaded:
         marks=Marks(kept.tokenizer),
         context=_context(settings, kept.model),
         end_ids=kept.end_ids,
-        pad_id=pad_id if kept.tokenizer.pad_token_id is None else int(kept.tokenizer.pad_token_id),
+        pad_id=_pad_id(kept),
         facts={"effective/generation": kept.dropped_defaults, **times, "model/reused": reused},
     )
     if loaded.device.type == "cpu":
@@ -188,6 +187,12 @@ def _kept(
         before_bytes=before,
         loaded_bytes=max(0, in_use_bytes(effective.device) - before),
     )
+
+
+def _pad_id(kept: Kept) -> int:
+    """The tokenizer's; padding is masked, so any id serves one that has none."""
+    own = kept.tokenizer.pad_token_id
+    return int(own) if own is not None else next(iter(kept.end_ids), 0)
 
 
 def _heap(settings: Settings, effective: Effective) -> str:
