@@ -90,13 +90,13 @@ CASES: dict[str, Case] = {
         asked={
             "base@1": Asked(sha="76653e55", metrics=ACC3, prompt={"Question: ": 26, "\nAnswer:": 26}),
             "base0@1": Asked(sha="f6495d3b", metrics=ACC3, prompt={"Question: ": 1, "\nAnswer:": 1}),
-            "chat@1": Asked(sha="a23f1f22", metrics=LETTER, prompt=LETTERED, new_tokens=LONG),
+            "chat@2": Asked(sha="a23f1f22", metrics=LETTER, prompt=LETTERED, new_tokens=LONG),
         },
     ),
     "arithmetic": Case(
         folder=None,
         digest="8e8edeaa",
-        asked={"chat@1": Asked(sha="7647a72d", metrics=NUMBER, prompt=CHAT)},
+        asked={"chat@2": Asked(sha="7647a72d", metrics=NUMBER, prompt=CHAT)},
     ),
     "bbh": Case(
         folder="bbh",
@@ -118,10 +118,10 @@ CASES: dict[str, Case] = {
         parts="bfcl_",
         warned=("has no simple_java, simple_javascript", "3491 rows"),
         asked={
-            "chat@2": Asked(
+            "chat@3": Asked(
                 sha="c327cccb", metrics=BFCL, prompt={"You can call functions to serve the user.": 1}, new_tokens=LONG
             ),
-            "prompt@2": Asked(
+            "prompt@3": Asked(
                 sha="a2fd0d87", metrics=BFCL, prompt={"You can call functions to serve the user.": 1}, new_tokens=LONG
             ),
         },
@@ -140,8 +140,8 @@ CASES: dict[str, Case] = {
         folder="gsm8k",
         digest="e8d9bc32",
         asked={
-            "base@1": Asked(sha="887f0977", metrics=NUMBER, prompt={"Q: ": 9, "\n\nA:": 9, "The answer is ": 8}),
-            "chat@1": Asked(
+            "base@2": Asked(sha="887f0977", metrics=NUMBER, prompt={"Q: ": 9, "\n\nA:": 9, "The answer is ": 8}),
+            "chat@2": Asked(
                 sha="d3649fb1",
                 metrics=NUMBER,
                 prompt={**CHAT, "Solve this step by step. End with a line of the form: The answer is N": 1},
@@ -155,7 +155,7 @@ CASES: dict[str, Case] = {
         asked={
             "base@1": Asked(sha="ea330d1f", metrics=ACC3, prompt={"\n\n": 10}),
             "base0@1": Asked(sha="cac40e65", metrics=ACC3, prompt={"\n\n": 0}),
-            "chat@1": Asked(
+            "chat@2": Asked(
                 sha="ba2168ae",
                 metrics=LETTER,
                 prompt={**LETTERED, "Which option continues this text best?": 1},
@@ -177,8 +177,8 @@ CASES: dict[str, Case] = {
         folder="ifeval",
         digest="acbcb490",
         asked={
-            "chat@1": Asked(sha="7647a72d", metrics=INSTRUCTIONS, prompt=CHAT, new_tokens=LONG),
-            "base@1": Asked(sha="baf19c80", metrics=INSTRUCTIONS, prompt=BARE, new_tokens=LONG),
+            "chat@2": Asked(sha="7647a72d", metrics=INSTRUCTIONS, prompt=CHAT, new_tokens=LONG),
+            "base@2": Asked(sha="baf19c80", metrics=INSTRUCTIONS, prompt=BARE, new_tokens=LONG),
         },
     ),
     "json_output": Case(
@@ -246,7 +246,7 @@ CASES: dict[str, Case] = {
         asked={
             "base@1": Asked(sha="af9c188e", metrics=MMLU, prompt={"(with answers) about ": 1, "\nAnswer:": 6}),
             "base0@1": Asked(sha="b174d937", metrics=MMLU, prompt={"(with answers) about ": 1, "\nAnswer:": 1}),
-            "chat@1": Asked(sha="a23f1f22", metrics=f"{LETTER} letter_macro", prompt=LETTERED, new_tokens=LONG),
+            "chat@2": Asked(sha="a23f1f22", metrics=f"{LETTER} letter_macro", prompt=LETTERED, new_tokens=LONG),
         },
     ),
     "mt_bench": Case(
@@ -254,12 +254,12 @@ CASES: dict[str, Case] = {
         digest="b13139e9",
         records=2 * LIMIT,
         scored=0,
-        asked={"chat@1": Asked(sha="9ae82941", metrics="", prompt={}, new_tokens=LONG)},
+        asked={"chat@2": Asked(sha="9ae82941", metrics="", prompt={}, new_tokens=LONG)},
     ),
     "number_words": Case(
         folder=None,
         digest="fefbd3d2",
-        asked={"chat@1": Asked(sha="8e42b69d", metrics=NUMBER, prompt={**CHAT, "Write this number in digits: ": 1})},
+        asked={"chat@2": Asked(sha="8e42b69d", metrics=NUMBER, prompt={**CHAT, "Write this number in digits: ": 1})},
     ),
     "perf": Case(
         folder=None,
@@ -273,8 +273,8 @@ CASES: dict[str, Case] = {
         records=28,
         parts="checks_",
         asked={
-            "chat@1": Asked(sha="7647a72d", metrics="checks_all checks_share", prompt=CHAT),
-            "base@1": Asked(sha="baf19c80", metrics="checks_all checks_share", prompt=BARE),
+            "chat@2": Asked(sha="7647a72d", metrics="checks_all checks_share", prompt=CHAT),
+            "base@2": Asked(sha="baf19c80", metrics="checks_all checks_share", prompt=BARE),
         },
     ),
     "sonnet": Case(
@@ -288,10 +288,10 @@ CASES: dict[str, Case] = {
         digest="7693d572",
         scored=22,  # where no call is expected, irrelevance_accuracy counts
         asked={
-            "chat@2": Asked(sha="c327cccb", metrics=TOOLS, prompt=DESCRIBED, new_tokens=LONG),
-            "prompt@2": Asked(sha="a2fd0d87", metrics=TOOLS, prompt=DESCRIBED, new_tokens=LONG),
-            "json@1": Asked(sha="b168db15", metrics=TOOLS, prompt=DESCRIBED, new_tokens=LONG),
-            "constrained@1": Asked(
+            "chat@3": Asked(sha="c327cccb", metrics=TOOLS, prompt=DESCRIBED, new_tokens=LONG),
+            "prompt@3": Asked(sha="a2fd0d87", metrics=TOOLS, prompt=DESCRIBED, new_tokens=LONG),
+            "json@2": Asked(sha="b168db15", metrics=TOOLS, prompt=DESCRIBED, new_tokens=LONG),
+            "constrained@2": Asked(
                 sha="b168db15", metrics=f"{TOOLS} grammar_complete_rate", prompt=DESCRIBED, new_tokens=LONG
             ),
         },
@@ -299,7 +299,7 @@ CASES: dict[str, Case] = {
     "toolllama": Case(
         folder="toolllama",
         digest="fd683f54",
-        asked={"offline_step@1": Asked(sha="c327cccb", metrics=TOOLBENCH, prompt=DESCRIBED, new_tokens=LONG)},
+        asked={"offline_step@2": Asked(sha="c327cccb", metrics=TOOLBENCH, prompt=DESCRIBED, new_tokens=LONG)},
     ),
     "wattbot": Case(
         folder="wattbot",
@@ -319,7 +319,7 @@ CASES: dict[str, Case] = {
         asked={
             "base@1": Asked(sha="b35ef173", metrics=ACC, prompt={"\n\n": 5}),
             "base0@1": Asked(sha="4ca2de58", metrics=ACC, prompt={"\n\n": 0}),
-            "chat@1": Asked(
+            "chat@2": Asked(
                 sha="356efeb0",
                 metrics=LETTER,
                 prompt={**LETTERED, "Which option fills the gap `_`?": 1},
@@ -328,5 +328,5 @@ CASES: dict[str, Case] = {
         },
     ),
 }
-REFUSED = {"gpqa": ("chat@1", "base0@1")}
+REFUSED = {"gpqa": ("chat@2", "base0@1")}
 """Gated, and not in ../shared/data."""

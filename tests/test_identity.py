@@ -11,7 +11,7 @@ from wattrack.schema import DatasetFacts
 
 FACTS = DatasetFacts(
     name="gsm8k",
-    protocol="gsm8k/base@1",
+    protocol="gsm8k/base@2",
     source="hub",
     config=None,
     split="test",

@@ -91,7 +91,7 @@ def test_ratings_are_a_new_run_with_the_judges_name(
     tags = judged.data.tags
     assert tags["quality.status"] == "judged by embedded:demo_s, prompt 1"
     assert tags["judge.model"] == "embedded:demo_s"
-    assert tags["wattrack.protocol"] == "mt_bench/chat@1, judge embedded:demo_s, prompt 1"
+    assert tags["wattrack.protocol"] == "mt_bench/chat@2, judge embedded:demo_s, prompt 1"
     assert tags["wattrack.rescored_from"] == original.info.run_id
     assert tags["wattrack.run_key"] != original.data.tags["wattrack.run_key"]
     folder = Path(tags["wattrack.output_dir"])

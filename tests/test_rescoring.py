@@ -112,15 +112,15 @@ def test_another_scorer_is_a_new_run_linked_to_the_old(job: Path, capsys: pytest
 
 @pytest.mark.slow
 def test_a_new_version_alone_is_logged(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["score", str(job), "dataset.protocols.chat.version=2", "name=again"]) == 2
+    assert cli.main(["score", str(job), "dataset.protocols.chat.version=3", "name=again"]) == 2
     assert "asks differently (max_new_tokens)" in capsys.readouterr().err
     same = copied(job, job.parents[2] / "same")
     config = (same / "config.yaml").read_text("utf-8")
     (same / "config.yaml").write_text(config.replace("max_new_tokens: 60", "max_new_tokens: 256"), "utf-8")
-    assert cli.main(["score", str(same), "dataset.protocols.chat.version=2", "name=again"]) == 0
+    assert cli.main(["score", str(same), "dataset.protocols.chat.version=3", "name=again"]) == 0
     assert "0 of 12" in capsys.readouterr().out
     assert jobs(job)[0].info.run_name == "again"
-    assert jobs(job)[0].data.tags["wattrack.protocol"] == "arithmetic/chat@2"
+    assert jobs(job)[0].data.tags["wattrack.protocol"] == "arithmetic/chat@3"
 
 
 def copied(job: Path, to: Path) -> Path:
@@ -188,7 +188,7 @@ def test_a_job_whose_scorer_failed_is_scored(job: Path, tmp_path: Path, capsys: 
         ("", "model=demo_s", "model: scoring again changes how answers are judged, nothing else"),
         ("", "dataset.protocols.chat.template=x", "template: scoring again"),
         ("", "dataset.protocols.chat.scorer.marked=1", "marked: there is no such setting"),
-        ("", "similarity.model_id=any", "arithmetic/chat@1 has no reference texts to compare answers with"),
+        ("", "similarity.model_id=any", "arithmetic/chat@2 has no reference texts to compare answers with"),
     ],
 )
 def test_what_cannot_be_scored_is_refused_in_one_line(
@@ -212,7 +212,7 @@ def test_a_scorer_that_raises_fails(job: Path, capsys: pytest.CaptureFixture[str
     changes = ["dataset.protocols.chat.scorer._target_=wattrack.scorers.number.parse", f"~{MARKER}"]
     before = len(jobs(job))
     assert cli.main(["score", str(job), *changes]) == 1
-    assert "the scorer of arithmetic/chat@1 failed: TypeError" in capsys.readouterr().err
+    assert "the scorer of arithmetic/chat@2 failed: TypeError" in capsys.readouterr().err
     assert len(jobs(job)) == before
 
 

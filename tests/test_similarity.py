@@ -46,8 +46,8 @@ def test_the_reference_is_a_text_and_the_turns_own() -> None:
     turns = [sample("q", "", references=["first", "second"], turn=turn) for turn in (1, 2)]
     assert [reference(turn) for turn in turns] == ["first", "second"]
     assert reference(sample("q", "", references=[], turn=2)) is None
-    with pytest.raises(DatasetError, match="gsm8k/base@1 has no reference texts"):
-        require_references("gsm8k/base@1", False, turns)
+    with pytest.raises(DatasetError, match="gsm8k/base@2 has no reference texts"):
+        require_references("gsm8k/base@2", False, turns)
     with pytest.raises(DatasetError, match="none of the 1 questions of mine/chat@1 has a text"):
         require_references("mine/chat@1", True, [sample("q", "12")])
 

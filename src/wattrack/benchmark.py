@@ -107,7 +107,7 @@ def _answers_to_turn(engine: Engine, turn: Requests, found: Mapping[tuple[str, i
                 yield failed(request, "an earlier turn of the conversation failed")
                 continue
             # A conversation goes on from what the user was told, whatever the chat template does with reasoning.
-            told = [reasoning.read(response.text, response.prompt_text).answer for response in before]
+            told = [reasoning.read(response.text, response.prompt_text).told for response in before]
             request = with_answers(request, told)
         ready.append(request)
     yield from answers(engine, ready)

@@ -51,7 +51,7 @@ def judge(
     EngineError when the judge cannot be loaded or answers nothing at all.
     """
     by_id = {sample.id: sample for sample in samples}
-    texts = {(r.sample_id, r.repeat): reasoning.read(r.text, r.prompt_text).answer for r in responses}
+    texts = {(r.sample_id, r.repeat): reasoning.read(r.text, r.prompt_text).told for r in responses}
     requests = [_request(judging, by_id[r.sample_id], r, texts) for r in responses if r.error is None]
     try:
         engine.prepare(requests)

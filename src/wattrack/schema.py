@@ -285,7 +285,7 @@ class DatasetFacts:
 
     name: str
     protocol: str
-    """Name and version of prompt and scorer, e.g. "gsm8k/base@1"."""
+    """Name and version of prompt and scorer, e.g. "gsm8k/base@2"."""
     source: str
     """Hub id or the local file's path as given."""
     config: str | None

@@ -1,5 +1,6 @@
 """What is found in a reply, where, and why not (A1)."""
 
+import json
 import time
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scorers.hostile import hostile_texts
-from wattrack.scorers.json_reply import balanced, parse, read_json
+from wattrack.scorers.json_reply import _refuse, _unique, balanced, parse, read_json
 
 GOLDEN = [
     # reply, cut, value, found, error
@@ -81,3 +82,14 @@ def test_brackets_are_found_in_one_pass() -> None:
         part = balanced(text)
         assert part is None or (part[0], part[-1]) in (("{", "}"), ("[", "]"))
     assert time.perf_counter() - started_s < 5
+
+
+@given(st.text(alphabet='{}[]",:;0123456789.-eEtrufalsn \n\t\\\u00a0', max_size=30))
+def test_one_value_is_what_the_standard_library_takes_for_one(text: str) -> None:
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            parse(text)
+    else:
+        assert parse(text) == value

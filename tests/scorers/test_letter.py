@@ -44,6 +44,11 @@ GOLDEN = [
     ("The answer is: **B) Rome**", None, "B"),
     ("The answer is $\\boxed{\\text{B}}$.", None, "B"),
     ("\\boxed{B}", None, "B"),
+    ("Reasons.\nAnswer: \\(\\boxed{B}\\)", None, "B"),
+    ("Reasons.\nAnswer: \\( B \\)", "B", "B"),
+    ("The correct answer is \\(\\boxed{\\text{B}}\\).", None, "B"),
+    ("At first sight the answer is A.\nBut no:\n\\[ \\boxed{B} \\]", None, "B"),
+    ("The answer is \\(A\\) or \\(B\\).", None, None),
     ("B", None, "B"),
     ("(B)", None, "B"),
     ("b.", None, "B"),
@@ -119,6 +124,20 @@ def test_choices_that_read_like_labels() -> None:
     assert score(blood, response("Answer: A")).answer == "A"  # the form that was asked for
     assert stated("The type is known, so the answer is AB.", blood) == "B"
     assert stated("So the answer is A.", blood) is None
+
+
+WORDED = ("Wrong, Not wrong", "Not wrong, Wrong", "None of the above", "The number of cells", "Both \\(x\\) and y")
+
+
+@pytest.mark.parametrize("choice", WORDED)
+def test_a_choice_may_begin_with_what_leads_to_a_label_or_denies_one(choice: str) -> None:
+    text = f"Reasons.\nThe correct answer is: {choice}."
+    assert stated_of(text) == "ABCDE"[WORDED.index(choice)]
+    assert stated_of("The answer is not B.") is None and stated_of("The answer is none of these.") is None
+
+
+def stated_of(text: str) -> str | None:
+    return score(sample(*WORDED), response(text)).answer
 
 
 def test_equal_choices_are_told_apart_by_label_only() -> None:

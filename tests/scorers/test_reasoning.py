@@ -54,6 +54,11 @@ def test_an_answer_after_a_block_is_the_answer(thought: str, answer: str) -> Non
     assert read(answer).answer == answer
 
 
+def test_only_blank_lines_after_a_block_are_left_out() -> None:
+    assert read("<think>x</think>\n \n    return x\n").told == "    return x\n"
+    assert read("\n\nx").told == "\n\nx"
+
+
 def _task(scorer: Scorer, headline: str) -> Task:
     prompt = Prompt(style="chat", template="{question}", shots=(), generation=Generation(max_new_tokens=8))
     source = Source(name="x", split="test", data_dir=Path())
@@ -71,6 +76,14 @@ CALL = Sample(
     data={"functions": [FUNCTION], "expected": [{"name": "f", "arguments": {}}]},
 )
 QUOTED = ifeval.to_sample("q", {"prompt": "?", "instruction_id_list": ["startend:quotation"], "kwargs": [{}]})
+PARAGRAPH = ifeval.to_sample(
+    "q",
+    {
+        "prompt": "?",
+        "instruction_id_list": ["length_constraints:nth_paragraph_first_word"],
+        "kwargs": [{"num_paragraphs": 2, "nth_paragraph": 1, "first_word": "hello"}],
+    },
+)
 SCORED: list[tuple[Scorer, str, Sample, str, str]] = [
     (
         partial(number.score, marker="####"),
@@ -88,6 +101,7 @@ SCORED: list[tuple[Scorer, str, Sample, str, str]] = [
         '<tool_call>{"name": "g", "arguments": {}}</tool_call>',
     ),
     (ifeval.score, "prompt_strict", QUOTED, '"hello"', "hello"),
+    (ifeval.score, "prompt_strict", PARAGRAPH, "Hello you.\n\nBye.", "Bye.\n\nHello."),
 ]
 
 
@@ -102,6 +116,6 @@ def test_no_scorer_sees_the_reasoning(scorer: Scorer, headline: str, sample: Sam
         )  # fmt: skip
         return task.score(sample, response).value
 
-    assert value(right) == value(f"<think>{wrong}</think>\n{right}") == value(f"{wrong}</think>{right}") == 1
+    assert value(right) == value(f"<think>{wrong}</think>\n\n{right}") == value(f"{wrong}</think>{right}") == 1
     assert value(wrong) == value(f"<think>{right}</think>\n{wrong}") == 0
     assert value(f"<think>{right}") == value(right, "<think>\n") == 0

@@ -301,7 +301,7 @@ def test_the_list_has_a_line_for_each_dataset_and_says_what_to_do(hub: Hub) -> N
     named = {row[0]: row[1:] for row in rows}
     assert named["gpqa"][:2] == ("gated: set HF_TOKEN (2)", "198")
     assert named["gsm8k"] == (
-        "missing: still on the hub", "1319", "base@1*, chat@1", "exact_match_strict", "mit", "openai/gsm8k"
+        "missing: still on the hub", "1319", "base@2*, chat@2", "exact_match_strict", "mit", "openai/gsm8k"
     )  # fmt: skip
     assert named["wattbot"][1] == "not stated"
     assert named["wattbot"][4] == "unknown"
@@ -319,7 +319,7 @@ def test_checking_a_dataset_reads_every_row(hub: Hub, tmp_path: Path) -> None:
     commit = hub.push("openai/gsm8k", repository("gsm8k", GSM8K))
     found = cells("dataset=gsm8k")
     assert found["rows"] == "2, but the publisher states 1319"
-    assert (found["revision"], found["protocol"]) == (commit, "gsm8k/base@1")
+    assert (found["revision"], found["protocol"]) == (commit, "gsm8k/base@2")
     (tmp_path / "test.jsonl").write_bytes(jsonl(GSM8K["main"]["test"]))
     assert cells("dataset=gsm8k", f"dataset.data_dir={tmp_path}")["digest"] == found["digest"]
     (tmp_path / "test.jsonl").write_bytes(jsonl([{"question": "?", "answer": "no number"}]))

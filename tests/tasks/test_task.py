@@ -23,7 +23,7 @@ def _task(folder: Path, order: str = "shuffled") -> Task:
         prompt=Prompt(style="chat", template="{question}", shots=(), generation=Generation(max_new_tokens=8)),
         scorer=partial(number.score, marker="####"),
         headline="exact_match_flexible",
-        protocol="gsm8k/chat@1",
+        protocol="gsm8k/chat@2",
         order=order,
     )
 

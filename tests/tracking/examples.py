@@ -147,7 +147,7 @@ def job_result(model: str = "demo_s", questions: int = 60, gpu: bool = False, **
     records = tuple(record(i, draw.random() < share, model) for i in range(questions))
     facts = DatasetFacts(
         name="arithmetic",
-        protocol="arithmetic/chat@1",
+        protocol="arithmetic/chat@2",
         source="embedded:arithmetic",
         config=None,
         split="test",

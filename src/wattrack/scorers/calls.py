@@ -1,7 +1,8 @@
 """The function calls in a reply, in the forms that models write them.
 
 - `tags`: `<tool_call>{"name": "f", "arguments": {}}</tool_call>`, any number, with text around or not (Hermes, Qwen).
-- `json`: the whole reply is such an object or a list of them; also with `parameters` (Llama) or OpenAI's wrappers.
+- `json`: the whole reply is such an object, a list of them or several divided by semicolons, commas or blanks (Llama);
+  also with `parameters` (Llama) or OpenAI's wrappers.
 - `python`: the whole reply is `[f(a=1), g()]` or one call (the leaderboard's prompting mode).
 - `source`: in the place of `python`, read by the syntax of the functions' own language.
 
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from wattrack.scorers.json_reply import parse
+from wattrack.scorers.json_reply import parse, parse_several
 
 Form = Literal["tags", "json", "python", "source", "none"]
 
@@ -78,7 +79,7 @@ def _read(whole: str, source: Callable[[str], tuple[Call, ...]] | None) -> tuple
     body = (fence["inside"] if fence else whole).strip("` \n")
     if body.startswith(("{", "[")):
         try:
-            return "json", _json_calls(parse(body))
+            return "json", tuple(call for value in parse_several(body) for call in _json_calls(value))
         except ValueError:
             pass
     calls = source(body) if source else _python_calls(body)

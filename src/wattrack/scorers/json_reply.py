@@ -16,6 +16,7 @@ _DEEPEST = 100
 _BLANKS = " \t\n\r"
 """The RFC's; a no-break space around a value is not JSON."""
 _PAIRS = {"}": "{", "]": "["}
+_DIVIDER = re.compile(rf"[{_BLANKS}]*[,;]?[{_BLANKS}]*")
 _MARK = re.compile(r'[{}\[\]"]')
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _QUOTATION = re.compile(r'(?<!\w)"(?:[^"\\\n]|\\.)*"')
@@ -56,10 +57,29 @@ def read_json(text: str, *, truncated: bool) -> JsonReply:
 
 def parse(text: str) -> object:
     """One JSON value; ValueError for anything else."""
-    try:
-        value: object = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
-    except RecursionError as e:
-        raise ValueError(f"nested deeper than {_DEEPEST} levels") from e
+    value, *more = parse_several(text)
+    if more or text.rstrip(_BLANKS)[-1] in ",;":
+        raise ValueError("more than one JSON value")
+    return value
+
+
+def parse_several(text: str) -> list[object]:
+    """JSON values divided by blanks, a comma or a semicolon, at least one; ValueError for anything else."""
+    decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
+    values: list[object] = []
+    at = len(text) - len(text.lstrip(_BLANKS))
+    while at < len(text) or not values:
+        try:
+            value, at = decoder.raw_decode(text, at)
+        except RecursionError as e:
+            raise ValueError(f"nested deeper than {_DEEPEST} levels") from e
+        values.append(_shallow(value))
+        divider = _DIVIDER.match(text, at)
+        at = divider.end() if divider else at
+    return values
+
+
+def _shallow(value: object) -> object:
     level = [value]
     for _ in range(_DEEPEST):
         level = [child for item in level if isinstance(item, dict | list) for child in _children(item)]

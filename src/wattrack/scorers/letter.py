@@ -18,6 +18,8 @@ from dataclasses import replace
 
 from wattrack.schema import Response, Sample, Score
 
+_MATHS = re.compile(r"\\[()\[\]]")
+"""LaTeX's other marks of mathematics, which say what a dollar sign says."""
 _MARKER = re.compile(
     r"(?:\banswer\b|\b(?:correct|right|best) (?:option|choice|label|letter)\b)[*_`\"']*\s*"
     r"(?:(?:is|would be|must be|should be)\b\s*:?|[:=])|\\boxed(?=\{)",
@@ -63,7 +65,7 @@ def _bare(label: str) -> str:
 
 def final_line(text: str, labels: Sequence[str]) -> str | None:
     """The label of a last line "Answer: X"; None of anything else."""
-    line = text.strip().rpartition("\n")[2]
+    line = _MATHS.sub("$", text.strip().rpartition("\n")[2])
     if len(line) > _LONGEST:
         return None
     pattern = rf"[\s*_`#>]*answer[*_`]*\s*:[\s*_`(\[$]*({_either(labels)})[\s*_`)\]$]*\.?[\s*_`)\]$]*"
@@ -73,6 +75,7 @@ def final_line(text: str, labels: Sequence[str]) -> str | None:
 
 def stated(text: str, sample: Sample) -> str | None:
     """The label that the last readable statement chooses; None where there is none, or where it is not clear."""
+    text = _MATHS.sub("$", text)
     for marker in list(_MARKER.finditer(text))[: -_MARKERS - 1 : -1]:
         clear, label = _read(text[marker.end() : marker.end() + _LONGEST], sample)
         if not clear or label is not None:
@@ -86,9 +89,11 @@ def _read(rest: str, sample: Sample, *, may_explain: bool = True) -> tuple[bool,
     """(clear, label) of what follows a marker; (False, None) chooses nothing on purpose or contradicts itself."""
     lead = _LEAD.match(rest)
     line = rest[lead.end() if lead else 0 :].split("\n", 1)[0]
-    if _REFUSES.match(line):
-        return False, None
-    meant = {label for label, choice in zip(sample.labels, sample.choices, strict=True) if _same(line, choice)}
+    whole = rest.lstrip().split("\n", 1)[0]  # what leads to a label may begin a choice: "The number of ..."
+    choices = list(zip(sample.labels, sample.choices, strict=True))
+    meant = {label for label, choice in choices if _same(line, choice) or _same(whole, choice)}
+    if _REFUSES.match(line):  # "none of the above" may be a choice
+        return len(meant) == 1, meant.pop() if len(meant) == 1 else None
     found = re.match(rf"({_either(sample.labels)})(?!\w|[.,]\d)", line, re.IGNORECASE)
     if found is None:
         return len(meant) < 2, meant.pop() if len(meant) == 1 else None
@@ -100,7 +105,7 @@ def _read(rest: str, sample: Sample, *, may_explain: bool = True) -> tuple[bool,
         return len(meant) == 1, meant.pop() if len(meant) == 1 else None  # a choice's text that begins like a label
     if meant - {label} or _joined(tail, sample.labels):
         return False, None  # "the answer is 2" where 2 is another choice's text, "A or B"
-    written = {other for other, choice in zip(sample.labels, sample.choices, strict=True) if _same(tail, choice)}
+    written = {other for other, choice in choices if _same(tail, choice)}
     if written:
         return label in written, label if label in written else None
     follows = _CONFIRMED.match(tail) or (may_explain and (_EXPLAINED.match(tail) or _EXPLAINED.match(after)))
@@ -127,6 +132,7 @@ def _same(written: str, choice: str) -> bool:
 
 
 def _plain(text: str) -> str:
+    text = _MATHS.sub("$", text)
     # A minus or a point straight before a digit belongs to the number.
     start = _BEFORE.match(text)
     bare = text[start.end() if start else 0 :].rstrip(_AFTER)

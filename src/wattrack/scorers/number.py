@@ -13,6 +13,9 @@ from wattrack.schema import Response, Sample, Score
 # A minus straight after a digit or bracket is subtraction, not a sign: the last number of "10-3" is 3.
 _NUMBER = re.compile(r"(?:(?<![\d)])[-\u2212])?\$?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
 
+_GROUPED = re.compile(r"(?<=\d)(?:\{,\}|,?\\[,!;:]|[\u2009\u202f])(?=\d{3}(?!\d))")
+"""What LaTeX and typographers put between thousands: 70{,}000, 70,\\!000, 70\\,000, a thin space."""
+
 
 def parse(text: str) -> Decimal | None:
     """The number written in `text` (currency sign, thousands commas and blanks ignored), or None."""
@@ -25,18 +28,18 @@ def parse(text: str) -> Decimal | None:
 
 
 def last_number(text: str) -> str | None:
-    """The last number-like token of `text`, as written."""
-    found = _NUMBER.findall(text)
+    """The last number-like token of `text`, as written, but with commas between thousands for LaTeX's marks."""
+    found = _NUMBER.findall(_GROUPED.sub(",", text))
     return found[-1] if found else None
 
 
 def number_after(text: str, marker: str) -> str | None:
-    """The number that follows the last `marker` on the same line, as written; case of the marker is ignored."""
+    """The number that follows the last `marker` on the same line, as `last_number`; case of the marker is ignored."""
     at = text.lower().rfind(marker.lower())
     if at < 0:
         return None
     line = text[at + len(marker) :].split("\n", 1)[0]
-    match = _NUMBER.search(line)
+    match = _NUMBER.search(_GROUPED.sub(",", line))
     return match.group() if match else None
 
 

@@ -14,6 +14,7 @@ _NAMES = "think|thinking|thought|thoughts|reasoning|seed:think"
 """Tags in use: `think` by most (DeepSeek-R1, Qwen3, GLM-4.5), `seed:think` by Seed-OSS, the others by prompts."""
 _OPEN = re.compile(rf"<(?:{_NAMES})>|\[THINK\]|<\|begin_of_thought\|>", re.IGNORECASE)
 _CLOSE = re.compile(rf"</(?:{_NAMES})>|\[/THINK\]|<\|end_of_thought\|>", re.IGNORECASE)
+_BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 _OPEN_AT_END = re.compile(rf"(?:{_OPEN.pattern})\s*\Z", re.IGNORECASE)
 
 
@@ -33,6 +34,11 @@ class Reply:
     """The mark that ends at `start`; empty where no block ends."""
     opening: str = ""
     """The mark right behind the answer, of a block that never closes; empty where the text holds none."""
+
+    @property
+    def told(self) -> str:
+        """The answer without the blank lines that models write between their reasoning and it."""
+        return _BLANK_LINES.sub("", self.answer) if self.closing else self.answer
 
 
 def is_mark(text: str) -> bool:

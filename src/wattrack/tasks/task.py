@@ -132,7 +132,7 @@ class Task:
     scorer: Scorer
     headline: str
     protocol: str
-    """Name and version, e.g. "gsm8k/base@1"."""
+    """Name and version, e.g. "gsm8k/base@2"."""
     order: str = "shuffled"
     sandbox: Sandbox | None = None
     """Where the scorer runs the programs that answers are; None = answers are no programs."""
@@ -239,7 +239,7 @@ class Task:
 
         No scorer sees what the model wrote for itself before it answered.
         """
-        answer = reasoning.read(response.text, response.prompt_text).answer
+        answer = reasoning.read(response.text, response.prompt_text).told
         verdict = self.scorer(sample, replace(response, text=answer))
         if response.error is not None:
             counts = set(POOLED.values())  # of what was asked, whatever became of it
