@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import yaml
+from omegaconf import OmegaConf
 from rich.table import Table
 
 from wattrack import availability, places
@@ -30,7 +32,7 @@ def _table(folder: Path, group: str, columns: tuple[str, ...]) -> Table:
 
 def _datasets(folder: Path) -> Iterator[Table | str]:
     table = Table("dataset=", "state", "rows", "protocols", "headline metric", "licence", "hub id")
-    contents = {n: yaml.safe_load((folder / "dataset" / f"{n}.yaml").read_text("utf-8")) for n in choices("dataset")}
+    contents = {n: _resolved(folder / "dataset" / f"{n}.yaml") for n in choices("dataset")}
     for name, content in contents.items():
         protocols = content["protocols"]
         headline = protocols[content["protocol"]]["headline"]
@@ -45,6 +47,11 @@ def _datasets(folder: Path) -> Iterator[Table | str]:
         )
     yield table
     yield "\n".join(availability.notes(contents))
+
+
+def _resolved(path: Path) -> dict[str, Any]:
+    """A file's content, its settings filled in where others name them."""
+    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path), resolve=True))
 
 
 def _first_comments(folder: Path, group: str) -> Table:

@@ -106,3 +106,11 @@ def test_rows_as_the_hub_gives_them_and_bad_ones(composed: Compose, tmp_path: Pa
         DatasetError, match=r"train\.jsonl:1: `Incorrect Answer 2` must be a non-empty string, got None"
     ):
         build(composed, tmp_path).samples(None, 0)
+
+
+def test_another_set_is_never_read_from_the_diamonds(composed: Compose, folder: Path) -> None:
+    task = build(composed, folder, "dataset.hub_config=gpqa_main")
+    with pytest.raises(DatasetError, match=r"gpqa_main\.\* is there"):
+        task.samples(None, 0)
+    (folder / "gpqa_diamond.csv").rename(folder / "gpqa_main.csv")
+    assert len(task.samples(None, 0)[0]) == 120

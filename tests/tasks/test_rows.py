@@ -146,6 +146,12 @@ def test_a_split_may_have_a_usual_name_or_a_given_one(tmp_path: Path) -> None:
     assert find_local(tmp_path, "train", "train_xs").name == "train.jsonl", "a split's own name comes first"
 
 
+def test_worked_examples_of_a_dev_split_are_never_those_of_validation(tmp_path: Path) -> None:
+    (tmp_path / "validation.jsonl").write_text("{}", "utf-8")  # MMLU has both
+    with pytest.raises(DatasetError, match=r"none of dev\.jsonl"):
+        find_local(tmp_path, "dev")
+
+
 def test_embedded_rows_are_there() -> None:
     rows = embedded_rows("demo/arithmetic.jsonl")
     assert len(rows) >= 500

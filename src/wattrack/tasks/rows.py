@@ -14,7 +14,7 @@ from wattrack.errors import DatasetError
 from wattrack.protocols import Row
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".json.gz", ".parquet", ".csv", ".csv.gz", ".txt")
-_USUAL_NAMES = {"validation": ("dev", "val", "valid"), "dev": ("validation", "val"), "train": ("training",)}
+_USUAL_NAMES = {"validation": ("dev", "val", "valid"), "train": ("training",)}
 """Split -> what its file is called where it does not have the split's name."""
 
 Located = tuple[str, Row]
