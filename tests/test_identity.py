@@ -67,6 +67,12 @@ def test_a_name_says_what_is_unusual(composed: Compose, overrides: str, name: st
     assert job_name(composed(*overrides.split())) == name
 
 
+def test_a_name_says_what_its_sweep_varies(composed: Compose) -> None:
+    cfg = composed("limit=5", "preset.dtype=fp32", "engine.mode=naive")
+    swept = ("model", "engine.mode", "limit", "preset.dtype", "preset.batch_size", "hardware")
+    assert job_name(cfg, swept) == "demo_s · arithmetic · naive · limit 5 · dtype fp32 · batch_size null · auto"
+
+
 def test_canonical_json_ignores_order() -> None:
     assert canonical_json({"b": 1, "a": [1, {"d": 2, "c": 3}]}) == '{"a":[1,{"c":3,"d":2}],"b":1}'
 

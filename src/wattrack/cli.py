@@ -62,6 +62,7 @@ def run(argv: Sequence[str]) -> int:
     # CUDA counts fastest-first by default and NVML in bus order: number 0 must be the same GPU for both.
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     os.environ[sweep.SWEEP_ID] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    os.environ.pop(sweep.SWEPT, None)
     schema.register()
     OmegaConf.register_new_resolver("wattrack_root", lambda: str(places.root()), replace=True)
     signal.signal(signal.SIGTERM, _terminate)
@@ -111,7 +112,7 @@ def _job(cfg: DictConfig) -> float | None:
         from wattrack.identity import job_name
 
         log.exception("the job failed")
-        _complain(f"{job_name(cfg)} failed: {_explain(e)}")
+        _complain(f"{job_name(cfg, sweep.swept())} failed: {_explain(e)}")
         _outcome.failed += 1
         if not _outcome.in_parent:
             raise  # the launcher carries it to the parent
@@ -124,7 +125,8 @@ def _run_one(cfg: DictConfig) -> float | None:
 
     hydra_cfg = HydraConfig.get()
     in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
-    plan = Plan.from_config(cfg, Path(hydra_cfg.runtime.output_dir), sweep.sweep_id() if in_sweep else None)
+    identity, varied = (sweep.sweep_id(), sweep.swept()) if in_sweep else (None, ())
+    plan = Plan.from_config(cfg, Path(hydra_cfg.runtime.output_dir), identity, varied)
     if cfg.dry_run:
         dry_run(plan, _console)
         return None

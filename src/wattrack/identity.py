@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,6 +21,7 @@ _NEVER_MATTERS = (
     "similarity",
 )
 """Root keys that do not touch the answers."""
+_IN_NAMES = ("model", "dataset", "dataset.protocol", "preset", "engine.mode", "model.weights", "name")
 _USUAL_PRESET, _USUAL_MODE = "balanced", "shared"
 """What a run's name does not mention."""
 
@@ -70,8 +71,11 @@ def flatten(value: Mapping[str, object], prefix: str = "", separator: str = "/")
     return flat
 
 
-def job_name(cfg: DictConfig) -> str:
-    """`name=`, or model and dataset with what is not the usual choice: no two jobs of a sweep look like one another."""
+def job_name(cfg: DictConfig, swept: Sequence[str] = ()) -> str:
+    """`name=`, or model and dataset with what is not the usual choice: no two jobs of a sweep look like one another.
+
+    `swept` are the keys of settings that the sweep varies.
+    """
     if cfg.name:
         return str(cfg.name)
     asked, mode = str(cfg.dataset.protocol), cfg.engine.get("mode", _USUAL_MODE)
@@ -83,4 +87,13 @@ def job_name(cfg: DictConfig) -> str:
         str(mode): mode != _USUAL_MODE,
         "random weights": str(cfg.model.weights) == "random",
     }
-    return " · ".join([cfg.model.name, cfg.dataset.name, *(what for what, is_so in unusual.items() if is_so)])
+    said = [what for what, is_so in unusual.items() if is_so]
+    varied = [_setting(cfg, key) for key in swept if key not in _IN_NAMES]
+    return " · ".join([cfg.model.name, cfg.dataset.name, *said, *varied])
+
+
+def _setting(cfg: DictConfig, key: str) -> str:
+    """A setting's last name and value, or what was chosen of a group."""
+    value = OmegaConf.select(cfg, key)
+    chosen = value.get("name") if isinstance(value, DictConfig) else None
+    return str(chosen) if chosen is not None else f"{key.rpartition('.')[2]} {'null' if value is None else value}"

@@ -13,6 +13,7 @@ from wattrack import benchmark, environment, places, plausibility, segments
 from wattrack.artifacts import FILES, write_results
 from wattrack.comparison.conditions import conditions
 from wattrack.comparison.table import job_table
+from wattrack.comparison.varied import SWEPT
 from wattrack.config import Resume
 from wattrack.description import describe, source_tags
 from wattrack.errors import TrackingError, WattrackError
@@ -115,9 +116,9 @@ def print_links(console: Console, tracker: Tracker, run_ids: Sequence[str], cfg:
 
 def _start(plan: Plan) -> JobStart:
     """What is known before the job runs."""
-    tags = {}
+    tags: dict[str, str] = {}
     if plan.sweep_id is not None:
-        tags["wattrack.sweep_id"] = plan.sweep_id
+        tags |= {"wattrack.sweep_id": plan.sweep_id, SWEPT: ",".join(plan.swept)}
     if plan.random_weights:
         tags["model.weights"] = "random"
     return job_start(plan.cfg, plan.name, plan.output_dir, tags)

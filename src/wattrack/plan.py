@@ -26,9 +26,13 @@ class Plan:
     carbon: CarbonMeter
     output_dir: Path
     sweep_id: str | None
+    swept: tuple[str, ...]
+    """Keys of the settings that the sweep varies."""
 
     @classmethod
-    def from_config(cls, cfg: DictConfig, output_dir: Path, sweep_id: str | None) -> "Plan":
+    def from_config(
+        cls, cfg: DictConfig, output_dir: Path, sweep_id: str | None, swept: tuple[str, ...] = ()
+    ) -> "Plan":
         """Check values and build every part; ConfigError before anything heavy is imported."""
         wiring.check(cfg)
         if cfg.judge.model_id is not None:
@@ -42,13 +46,14 @@ class Plan:
             task.sandbox.require()
         return cls(
             cfg=cfg,
-            name=job_name(cfg),
+            name=job_name(cfg, swept),
             task=task,
             engine=wiring.build_engine(cfg),
             meter=wiring.build_meter(cfg),
             carbon=wiring.build_carbon(cfg),
             output_dir=output_dir,
             sweep_id=sweep_id,
+            swept=swept,
         )
 
     @property

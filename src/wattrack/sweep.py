@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -18,6 +19,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_ID = "WATTRACK_SWEEP_ID"
 """Environment variable that carries the sweep's id to every job, in whatever process a launcher starts it."""
+SWEPT = "WATTRACKSWEPT"
+"""The same for the settings that the sweep varies, with commas between them."""
 
 
 @dataclass
@@ -40,22 +43,29 @@ class SweepCallback(Callback):
         OmegaConf.set_struct(plain, False)
         plain.pop("hydra")
         _current.cfg = plain
-        Console().print(f"{count_jobs(config)} jobs", highlight=False)
+        overrides = swept_overrides(config)
+        os.environ[SWEPT] = ",".join(override.key_or_group for override in overrides)
+        jobs = math.prod(len(list(override.sweep_iterator())) for override in overrides)
+        Console().print(f"{jobs} jobs", highlight=False)
 
 
-def count_jobs(config: DictConfig) -> int:
-    """How many jobs the sweep's overrides span, as Hydra's own sweeper expands them."""
+def swept_overrides(config: DictConfig) -> list[Override]:
+    """Those with more than one value, as Hydra's own sweeper expands them."""
     swept = OmegaConf.select(config, "hydra.sweeper.params") or {}
     chosen = list(OmegaConf.select(config, "hydra.overrides.task"))
     names = {text.split("=", 1)[0] for text in chosen}
     texts = chosen + [f"{k}={v}" for k, v in swept.items() if k not in names]
-    overrides = OverridesParser.create().parse_overrides(texts)
-    return math.prod(len(list(o.sweep_iterator())) for o in overrides if o.is_sweep_override())
+    return [override for override in OverridesParser.create().parse_overrides(texts) if override.is_sweep_override()]
 
 
 def sweep_id() -> str | None:
     """The id of the sweep this process works for; None in a single run's parent."""
     return os.environ.get(SWEEP_ID)
+
+
+def swept() -> tuple[str, ...]:
+    """The settings that the sweep this process works for varies, as keys of the command line."""
+    return tuple(filter(None, os.environ.get(SWEPT, "").split(",")))
 
 
 def finalize(console: Console, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
@@ -75,7 +85,7 @@ def _finalize(
 ) -> None:
     # Imported here: Hydra builds SweepCallback at every start, also for a configuration that is then refused.
     from wattrack import environment
-    from wattrack.comparison.table import sweep_table
+    from wattrack.comparison.sweep_table import sweep_table
     from wattrack.job import open_tracker, print_links
     from wattrack.redaction import redacted
     from wattrack.schema import JobStart
@@ -85,7 +95,7 @@ def _finalize(
     runs = tracker.load_runs(identity)
     if runs.empty:
         return
-    console.print(sweep_table(runs))
+    console.print(sweep_table(runs, console.width))
     start = JobStart(
         name=f"sweep {identity}",
         kind="sweep",
@@ -107,11 +117,15 @@ def _finalize(
 
 
 def _description(runs: list[Any]) -> str:
+    import pandas as pd
+
     from wattrack.comparison.conditions import reasons, refusals
     from wattrack.comparison.table import score
+    from wattrack.comparison.varied import varied
 
-    settings = ("model", "dataset", "dataset/protocol", "preset")
-    lines = ["| model | dataset | protocol | preset | score [95 % interval] | status |", "|---|---|---|---|---|---|"]
+    settings = dict.fromkeys(["model", "dataset", "dataset/protocol", "preset", *varied(pd.DataFrame(runs))])
+    names = " | ".join(name.rpartition("/")[2] for name in settings)
+    lines = [f"| {names} | score [95 % interval] | status |", "|---" * (len(settings) + 2) + "|"]
     for run in sorted(runs, key=lambda r: -_number(r.get("quality/score"))):
         cells = [str(run.get(k, "")) for k in settings]
         interval = score({k: _number(v) for k, v in run.items() if k.startswith("quality/")})

@@ -11,7 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from support import CHECKOUT
-from wattrack.comparison.table import job_table, number, score, sweep_table
+from wattrack.comparison.conditions import THROUGHPUT
+from wattrack.comparison.sweep_table import sweep_table
+from wattrack.comparison.table import job_table, number, score
+from wattrack.comparison.varied import SWEPT
+from wattrack.sweep import _description
+from wattrack.tracking import sweep_plots
 
 
 def text(table: Table) -> str:
@@ -79,6 +84,46 @@ def test_sweep_table_is_sorted_by_score_with_failures_last() -> None:
     assert order == sorted(order)
     assert "failed" in lines[order[2]]
     assert "J/correct" not in "\n".join(lines)  # a column that nobody measured is not shown
+
+
+def swept_runs() -> pd.DataFrame:
+    values = {f"quality/score{p}": 0.5 for p in ("", "_ci_low", "_ci_high")}
+    measured = {
+        "throughput/output_tokens_per_s": 1234.5, "throughput/questions_per_s": 12.3, "throughput/rows_mean": 15.6,
+        "memory/rss_added_gib": 0.123, "energy/codecarbon_wh": 0.0985, "time/total_s": 12.7,
+    }  # fmt: skip
+    same = {
+        "model": "qwen1_5b",
+        "dataset": "gsm8k",
+        "preset": "balanced",
+        "status": "FINISHED",
+        THROUGHPUT: "mode=shared",
+        **values,
+        **measured,
+    }
+    asked = [("fp32", "8"), ("fp32", "16"), ("bf16", "8"), ("bf16", "16")]
+    return pd.DataFrame(
+        [{**same, "run_id": d + n, "preset/dtype": d, "limit": n, SWEPT: "preset.dtype,limit"} for d, n in asked]
+    )
+
+
+def test_a_sweep_table_shows_what_was_varied() -> None:
+    lines = text(sweep_table(swept_runs()))
+    assert "Comparison of gsm8k, balanced, sorted by score" in lines and "limit" in lines
+    assert len({line for line in lines.splitlines() if "qwen1_5b" in line}) == 4
+    assert list(sweep_plots.plot_data(swept_runs())["label"])[1] == "qwen1_5b · fp32 · limit 16"
+    assert "| qwen1_5b | gsm8k |" in (told := _description(swept_runs().to_dict("records"))) and "| fp32 | 16 |" in told
+
+
+def test_a_narrow_terminal_keeps_models_and_scores() -> None:
+    table = sweep_table(swept_runs(), width=80)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert shown.count("qwen1_5b │") == 4 and shown.count("50.0% [50.0%, 50.0%]") == 4
+    assert "tok/s" in shown and "Too narrow for questions/s, total s" in shown
+    assert "total s" in text(sweep_table(swept_runs(), width=200))
 
 
 def test_a_sweep_without_any_score_still_has_a_table() -> None:

@@ -1,12 +1,10 @@
-"""Tables for the terminal: one job's numbers, and the jobs of a sweep beside each other."""
+"""What one job measured, as a table for the terminal, and how numbers are written for people."""
 
 import math
 from collections.abc import Mapping
 
-import pandas as pd
 from rich.table import Table
 
-from wattrack.comparison.conditions import reasons, refusals
 from wattrack.metrics import METRICS, PASS_AT
 
 _JOB_ROWS = (
@@ -89,24 +87,6 @@ _JOB_ROWS = (
 
 _ABSENT = "-"
 
-_SWEEP_COLUMNS = (
-    ("tok/s", "throughput/output_tokens_per_s"),
-    ("questions/s", "throughput/questions_per_s"),
-    ("rows", "throughput/rows_mean"),
-    ("TTFT p50 s", "latency/ttft_s_p50"),
-    ("VRAM GiB", "memory/vram_peak_gib"),
-    ("RSS added GiB", "memory/rss_added_gib"),
-    ("Wh", "energy/measured_wh"),
-    ("J/token", "energy/j_per_output_token"),
-    ("J/correct", "energy/j_per_correct"),
-    ("Wh (codecarbon)", "energy/codecarbon_wh"),
-    ("total s", "time/total_s"),
-)
-
-
-_WHERE_DIFFERENT = ("dataset/protocol", "effective/mode")
-"""Settings with a column of their own only where the runs differ in them."""
-
 
 def number(value: float | None) -> str:
     """Three significant digits for people; an absent value is a dash."""
@@ -136,35 +116,4 @@ def job_table(name: str, metrics: Mapping[str, float | None]) -> Table:
     for key in _JOB_ROWS:
         if (value := metrics.get(key)) is not None:
             table.add_row(key, number(value), METRICS[key].unit if METRICS[key].unit != "1" else "")
-    return table
-
-
-def sweep_table(runs: pd.DataFrame) -> Table:
-    """The jobs of a sweep, best score first; failed jobs last, with their status.
-
-    What may not be compared has no column; the caption says why. `rows` are the mean rows in flight, without which
-    tok/s and J/token of different batches cannot be read.
-    """
-    refused = refusals([{str(key): value for key, value in run.items()} for run in runs.to_dict("records")])
-    table = Table(title="Comparison, sorted by score", title_justify="left", caption_justify="left")
-    withheld = {key: refused[key] for _, key in _SWEEP_COLUMNS if key in refused}
-    table.caption = "\n".join(reasons(withheld))
-    protocol, mode = ([name] if name in runs and runs[name].nunique() > 1 else [] for name in _WHERE_DIFFERENT)
-    settings = ["model", "dataset", *protocol, "preset", *mode]
-    for heading in (*settings, "score [95 % interval]"):
-        table.add_column(heading.rpartition("/")[2])
-    shown = [(title, key) for title, key in _SWEEP_COLUMNS if key not in refused]
-    columns = [(title, key) for title, key in shown if key in runs and runs[key].notna().any()]
-    for title, _ in columns:
-        table.add_column(title, justify="right")
-    by = "quality/score"
-    ordered = runs.sort_values(by, ascending=False, na_position="last") if by in runs else runs
-    for _, run in ordered.iterrows():
-        values = {str(key): value for key, value in run.items()}
-        finished = values["status"] == "FINISHED"
-        table.add_row(
-            *(str(values.get(key, "-")) for key in settings),
-            score(values) if finished else str(values["status"]).lower(),
-            *(number(values.get(key)) for _, key in columns),
-        )
     return table

@@ -4,7 +4,7 @@ import math
 import textwrap
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from wattrack.comparison.conditions import reasons, refusals
+from wattrack.comparison.varied import varied
 from wattrack.metrics import METRICS
 from wattrack.tracking.colors import plot_colors
 from wattrack.tracking.plots import (
@@ -27,15 +28,8 @@ from wattrack.tracking.plots import (
 
 MEASURED, MODELLED = "energy/measured_wh", "energy/codecarbon_wh"
 
-_VARYING = {
-    "dataset": "",
-    "dataset/protocol": "",
-    "preset": "",
-    "hardware": "",
-    "effective/mode": "",
-    "preset/batch_size": "batch ",
-}
-"""What tells two runs of a model apart, with the word that stands before its value."""
+_WORDS = {"preset/batch_size": "batch "}
+"""What stands before the value of a setting that says little alone; of other numbers, the setting's name."""
 _HEADLINE = (
     "quality/score",
     "throughput/output_tokens_per_s",
@@ -98,8 +92,8 @@ def plot_data(runs: pd.DataFrame) -> pd.DataFrame:
     if kept.empty:
         return pd.DataFrame()
     model = kept["model"] if "model" in kept else kept["name"]
-    differing = [name for name in _VARYING if name in kept and kept[name].nunique(dropna=False) > 1]
-    parts = pd.DataFrame({name: _VARYING[name] + kept[name].astype(str).replace("null", "auto") for name in differing})
+    differing = varied(kept)
+    parts = pd.DataFrame({name: _named(name, kept[name]) for name in differing})
     group = parts.agg(" · ".join, axis=1) if differing else pd.Series("", index=kept.index)
     sizes = kept["model/params_b"] if "model/params_b" in kept else pd.Series(math.nan, index=kept.index)
     facts = pd.DataFrame(
@@ -116,6 +110,14 @@ def plot_data(runs: pd.DataFrame) -> pd.DataFrame:
         facts["not_compared"] = "\n".join(why)
     metrics = [name for name in METRICS if name in kept and name not in refused and kept[name].notna().any()]
     return pd.concat([facts, kept[metrics]], axis=1)
+
+
+def _named(setting: str, values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """The values of a setting for a label: with its name where they are numbers, switches or nothing."""
+    texts = values.astype(str).replace("null", "auto")
+    name = setting.rpartition("/")[2]
+    bare = texts.str.fullmatch(r"[-+.\de]+|auto|True|False|nan").any()
+    return _WORDS.get(setting, f"{name} " if bare else "") + texts
 
 
 def draw_size_score(data: pd.DataFrame) -> Figure:
