@@ -266,6 +266,17 @@ def test_the_running_energy_grows_with_samples_only(fake: Install, clock: Clock)
     assert monitor.energy_since(state)["gpu"].joules == pytest.approx(4.0)
 
 
+def test_the_running_energy_has_the_flags_of_the_closed_window(fake: Install, clock: Clock) -> None:
+    gpu = FakeGpu(counter_mj=clock.counter(100.0), throttle=0x40, processes={1: 2**30})
+    monitor = fake(gpu)
+    state = monitor.begin()
+    clock.now_s += 6.0
+    monitor.sample()
+    killed = monitor.energy_since(state)["gpu"]
+    assert killed.flags == ("contended", "throttled") and "hardware thermal" in killed.detail
+    assert killed == monitor.end(state)[0]["gpu"], "a process killed now leaves the labels that a closed window has"
+
+
 def test_refusals_say_why(
     fake: Install, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,10 +142,11 @@ class NvmlMonitor:
         return values
 
     def energy_since(self, state: object) -> Mapping[str, Energy]:
-        """GPU energy since `state`, from the latest readings."""
+        """GPU energy since `state`, from the latest readings, with the notes and flags that `end` would give."""
         assert isinstance(state, _Edge)
         shares = {d.index: over_window(state.marks[d.index], d.counter.mark) for d in self._devices}
-        return {"gpu": total(shares)}
+        notes, flags = self._state(state.others, sum(d.others for d in self._devices))
+        return {"gpu": total(shares, notes, flags)}
 
     def facts(self) -> Mapping[str, str]:
         """Names, driver, limits and the method in use."""
