@@ -256,6 +256,20 @@ def test_someone_else_at_either_edge_makes_a_window_contended(fake: Install, clo
     assert measure(fake(FakeGpu(counter_mj=clock.counter(100.0))), clock).flags == ()
 
 
+def test_someone_else_who_came_and_left_inside_a_window_makes_it_contended(fake: Install, clock: Clock) -> None:
+    gpu = FakeGpu(counter_mj=clock.counter(100.0))
+    monitor = fake(gpu)
+    state = monitor.begin()
+    for processes in ({}, {1: 2**30, 2: 2**30}, {1: 2**30}, {}, {}):
+        clock.now_s += 1.2
+        gpu.processes = processes
+        monitor.sample()
+    killed, closed = monitor.energy_since(state)["gpu"], monitor.end(state)[0]["gpu"]
+    assert killed.flags == closed.flags == ("contended",)
+    assert "0 at the start, 0 at the end, at most 2 at once" in closed.detail
+    assert measure(monitor, clock).flags == (), "the next window starts anew"
+
+
 def test_the_running_energy_grows_with_samples_only(fake: Install, clock: Clock) -> None:
     monitor = fake(FakeGpu(counter_mj=scripted(0, 0, 4_000, 9_000)))
     state = monitor.begin()

@@ -55,8 +55,6 @@ class _Device:
         self.memory_peak_bytes = self.memory_size_bytes = 0
         self.own_peak_bytes: int | None = None
         """Highest memory of this process tree in the window; None when it could not be told."""
-        self.others = 0
-        """Processes of others, in the latest list."""
         self.throttle_mask = 0
         self.unsupported: set[str] = set()
         """Readings that this device said it does not have; not asked again."""
@@ -79,7 +77,8 @@ class NvmlMonitor:
         self._nvml: Any = None
         self._devices: list[_Device] = []
         self._parent_scope = False
-        self._others_at_open = 0
+        self._others_at_open = self._others = self._others_peak = 0
+        """Processes of others: as the job began, in the latest list, and in the longest list since `begin`."""
         self._list_at_s = float("-inf")
 
     def open(self) -> None:
@@ -109,6 +108,7 @@ class NvmlMonitor:
         for device in self._devices:
             device.memory_peak_bytes = device.throttle_mask = 0
             device.own_peak_bytes = None
+        self._others_peak = 0
         marks = {d.index: self._energy(d) for d in self._devices}
         for device in self._devices:
             self._memory(device)
@@ -145,7 +145,7 @@ class NvmlMonitor:
         """GPU energy since `state`, from the latest readings, with the notes and flags that `end` would give."""
         assert isinstance(state, _Edge)
         shares = {d.index: over_window(state.marks[d.index], d.counter.mark) for d in self._devices}
-        notes, flags = self._state(state.others, sum(d.others for d in self._devices))
+        notes, flags = self._state(state.others, self._others)
         return {"gpu": total(shares, notes, flags)}
 
     def facts(self) -> Mapping[str, str]:
@@ -232,20 +232,21 @@ class NvmlMonitor:
         device.throttle_mask |= int(self._get(device, "throttling", call, device.handle) or 0)
 
     def _list_processes(self) -> int:
-        """Look who computes on these GPUs; updates our memory peaks. Returns the number of others' processes."""
+        """Look who computes on these GPUs; updates the window's peaks. Returns the number of others' processes."""
+        others = 0
         call, computing = self._nvml.nvmlDeviceGetComputeRunningProcesses, torch_peaks.in_use()
         for device in self._devices:
-            device.others = 0
             for handle in device.memory_handles:
                 listed = self._get(device, "processes", call, handle)
                 if listed is None:
                     continue
                 seen = users(listed, computing=computing)
-                device.others += seen.others
+                others += seen.others
                 if seen.own_bytes is not None:
                     device.own_peak_bytes = max(device.own_peak_bytes or 0, seen.own_bytes)
         self._list_at_s = time.perf_counter() + LIST_PROCESSES_EVERY_S
-        return sum(device.others for device in self._devices)
+        self._others, self._others_peak = others, max(self._others_peak, others)
+        return others
 
     def _memory_at_open_bytes(self) -> int | None:
         known = [d.memory_at_open_bytes for d in self._devices if d.memory_at_open_bytes is not None]
@@ -280,8 +281,10 @@ class NvmlMonitor:
         if self._parent_scope:
             notes.append("whole parent GPU of a MIG slice")
             flags.append("parent_gpu")
-        if others_before or others_after:
-            notes.append(f"processes of others on these GPUs: {others_before} at the start, {others_after} at the end")
+        # A window inside this one started the highest count anew.
+        if most := max(others_before, self._others_peak):
+            counts = f"{others_before} at the start, {others_after} at the end, at most {most} at once"
+            notes.append(f"processes of others on these GPUs: {counts}")
             flags.append("contended")
         if seen := [words for bit, words in _THROTTLES.items() if mask & bit]:
             notes.append(f"throttled: {', '.join(seen)}")
