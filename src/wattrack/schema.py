@@ -242,7 +242,10 @@ class SystemSample:
     """perf_counter."""
     unix_ms: int
     values: Mapping[str, float]
-    """By MLflow system-metric name, e.g. "system/gpu_0_power_usage_watts"; unreadable values are left out."""
+    """By MLflow system-metric name, e.g. "system/gpu_0_power_usage_watts"; unreadable values are left out.
+
+    In a long job, of which not every sample is kept, the latest since the sample before.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from types import ModuleType
 
 import pytest
@@ -220,6 +221,32 @@ def test_kept_samples_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         thread._take()
         assert len(thread.samples) <= 8
     assert len(thread.samples) >= 4
+
+
+@pytest.mark.parametrize(("every", "phase"), [(2, 1), (3, 0), (4, 3), (5, 2)])
+def test_a_long_job_keeps_its_first_sample_an_even_spacing_and_slow_readings(
+    monkeypatch: pytest.MonkeyPatch, every: int, phase: int
+) -> None:
+    class SlowMonitor(CountingMonitor):
+        """Numbers its samples from 0; `slow` is read at some of them only, as the host is."""
+
+        def sample(self) -> Mapping[str, float]:
+            super().sample()
+            number = float(len(self.calls) - 1)
+            return {"number": number, **({"slow": number} if number % every == phase else {})}
+
+    monkeypatch.setattr(sampler, "MAX_SAMPLES", 8)
+    thread = sampler.Sampler([SlowMonitor()], 20.0, threading.Lock())
+    for _ in range(1000):
+        thread._take()
+        numbers = [s.values["number"] for s in thread.samples]
+        assert numbers[0] == 0.0
+        assert len({b - a for a, b in pairwise(numbers)}) <= 1
+    values = [s.values for s in thread.samples]
+    assert ("slow" in values[0]) == (phase == 0), "the first sample is what was read before the model loaded"
+    for before, after in pairwise(values):
+        assert before["number"] < after["slow"] <= after["number"], "the latest slow reading since the sample before"
+        assert after["number"] - after["slow"] < every
 
 
 def test_running_energy_counts_from_the_opening_edge() -> None:

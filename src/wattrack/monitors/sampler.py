@@ -5,13 +5,15 @@ Covers: instantaneous values at 1 to 20 Hz, on absolute deadlines, with its own 
 Does not cover: peaks between two readings. A stall of the interpreter delays readings; missed ones are
 skipped, not made up.
 Memory is bounded: beyond `MAX_SAMPLES` every second kept sample is dropped and from then on only every
-second is kept.
+second is kept. The first, taken before the model loads, always stays. What a dropped sample had read and the next
+kept one had not goes there: a monitor that answers every other sample (the host's) would else fall silent.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from wattrack.protocols import Monitor
 from wattrack.schema import SystemSample
@@ -34,6 +36,8 @@ class Sampler:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="wattrack-sampler", daemon=True)
         self._samples: list[SystemSample] = []
+        self._dropped: dict[str, float] = {}
+        """The latest readings since the last kept sample."""
         self._stride = 1
         self._taken = 0
         self._failed: dict[str, int] = {}
@@ -80,11 +84,13 @@ class Sampler:
         for monitor in self._monitors:
             values.update(self._read(monitor))
         with self._edge:
-            self._taken += 1
+            self._dropped |= values
             if self._taken % self._stride == 0:
-                self._samples.append(SystemSample(time_s=now_s, unix_ms=unix_ms, values=values))
+                self._samples.append(SystemSample(time_s=now_s, unix_ms=unix_ms, values=self._dropped))
+                self._dropped = {}
+            self._taken += 1
             if len(self._samples) > MAX_SAMPLES:
-                del self._samples[::2]
+                self._samples = _thinned(self._samples)
                 self._stride *= 2
 
     def _read(self, monitor: Monitor) -> Mapping[str, float]:
@@ -102,3 +108,9 @@ class Sampler:
             return {}
         self._in_a_row[monitor.name] = 0
         return values
+
+
+def _thinned(samples: Sequence[SystemSample]) -> list[SystemSample]:
+    """The first, third, fifth, ... sample, each with what only the dropped one before it had read."""
+    dropped: list[Mapping[str, float]] = [{}, *(s.values for s in samples[1::2])]
+    return [replace(s, values={**d, **s.values}) for d, s in zip(dropped, samples[::2], strict=False)]
