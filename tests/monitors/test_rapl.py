@@ -62,6 +62,36 @@ def test_wraps_inside_a_window_are_all_counted_when_sampled(tree: dict[str, Path
     assert parts["cpu"].joules == pytest.approx(2.2)
 
 
+@pytest.mark.parametrize("limit_w", [None, 15], ids=["no limit stated", "15 W"])
+def test_a_restarted_counter_is_no_wrap_and_costs_its_window_only(tmp_path: Path, limit_w: int | None) -> None:
+    counter = zone(tmp_path, "intel-rapl:0", "package-0", 9_000_000_000)
+    (counter.parent / "max_energy_range_uj").write_text("262143328850\n")
+    if limit_w is not None:
+        (counter.parent / "constraint_0_power_limit_uw").write_text(f"{limit_w * 1_000_000}\n")
+    monitor = opened(tmp_path)
+    monitor.sample()
+    job = monitor.begin()
+    counter.write_text("1000000")  # since zero; as a wrap it were 253 kJ at once
+    assert monitor.sample() == {}
+    for energy in (monitor.energy_since(job)["cpu"], monitor.end(job)[0]["cpu"]):
+        assert (energy.joules, energy.source) == (None, "unavailable")
+        assert "intel-rapl:0/energy_uj restarted" in energy.detail and "2.53e+05 J" in energy.detail
+    after = monitor.begin()
+    counter.write_text("1500000")
+    assert monitor.end(after)[0]["cpu"].joules == 0.5, "a window after the restart is whole"
+    assert monitor.end(job)[0]["cpu"].joules is None
+
+
+def test_a_wrap_at_full_power_is_counted(tmp_path: Path) -> None:
+    counter = zone(tmp_path, "intel-rapl:0", "package-0", 262_143_000_000)
+    (counter.parent / "max_energy_range_uj").write_text("262143328850\n")
+    (counter.parent / "constraint_0_power_limit_uw").write_text("15000000\n")
+    monitor = opened(tmp_path)
+    state = monitor.begin()
+    counter.write_text("5000000")
+    assert monitor.end(state)[0]["cpu"].joules == pytest.approx(5.32885)
+
+
 def test_sampled_power_is_the_mean_since_the_last_sample(tree: dict[str, Path], tmp_path: Path) -> None:
     monitor = opened(tmp_path)
     assert monitor.sample() == {}

@@ -2,7 +2,8 @@
 
 Covers: every package (part "cpu": cores, caches, memory controller) and, where the server exposes it,
 DRAM (part "dram"), for the whole machine, Intel and AMD. Counters tick about every millisecond; windows
-below 0.1 s are labelled.
+below 0.1 s are labelled. A counter that went back has wrapped around, or restarted from zero (suspend, driver
+reload) where a wrap would mean a power that the zone cannot have: then the window has no figure.
 Does not cover: GPU, disks, fans, power supply loss, one process's share, virtual machines and containers
 (no counters there). Sub-domains core and uncore are inside the package and psys is around it, so neither
 is added.
@@ -17,6 +18,9 @@ from wattrack.errors import MonitorError
 from wattrack.schema import Energy, EnergyFlag
 
 SHORT_WINDOW_S = 0.1
+_OVER_LIMIT, _MOST_W = 10.0, 10_000.0
+"""Mean power that no zone has: so many times its own limit or, where it states none, so many watts. Generous: chips go
+over their limits for a moment, and a restart is told from a wrap by kilowatts (the range is some 262 kJ)."""
 _ABSENT = "no DRAM domain among the powercap zones"
 
 
@@ -28,9 +32,9 @@ class _Domain:
         self.part = "dram" if name.startswith("dram") else "cpu"
         self._file = zone / "energy_uj"
         self._range_uj = _number(zone / "max_energy_range_uj")
-        self._last_uj = _number(self._file)
-        self.total_uj = 0
-        self.broken = ""
+        self._last_uj, self._read_at_s = _number(self._file), time.perf_counter()
+        self.total_uj = self.restarts = 0
+        self.broken = self.restarted = ""
         limits_uw = [_limit(file) for file in zone.glob("constraint_*_power_limit_uw")]
         self.limit_w = max((uw for uw in limits_uw if uw), default=0) / 1e6 or None
         """The highest of its limits (the short-term one as a rule); None where it states none."""
@@ -42,21 +46,39 @@ class _Domain:
         except MonitorError as e:
             self.broken = str(e)
             raise
-        step = now_uj - self._last_uj
+        before_uj, before_s = self._last_uj, self._read_at_s
+        self._last_uj, self._read_at_s = now_uj, time.perf_counter()
+        step = now_uj - before_uj
         if step < 0:
             step += self._range_uj
+            if step > self._most_uj(self._read_at_s - before_s):
+                self.restarts += 1
+                self.restarted = (
+                    f"{self._file} restarted (suspend or driver reload?): a wrap would be {step / 1e6:.3g} J"
+                )
+                step = 0
         if step < 0:
             self.broken = f"{self._file} went backwards by more than its range"
             raise MonitorError(self.broken)
         self.total_uj += step
-        self._last_uj = now_uj
         return self.total_uj
+
+    @property
+    def count(self) -> tuple[str, int]:
+        """Names what the total is a total of: those before and after a restart are not of one count."""
+        return self.name, self.restarts
+
+    def _most_uj(self, seconds: float) -> float:
+        """More than this zone can use between two readings so far apart; a tick may fall between close ones."""
+        watts = _MOST_W if self.limit_w is None else _OVER_LIMIT * self.limit_w
+        return 1e6 * watts * (seconds + SHORT_WINDOW_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Edge:
     time_s: float
-    totals_uj: Mapping[str, int]
+    totals_uj: Mapping[tuple[str, int], int]
+    """By the domain's `count`."""
 
 
 class RaplMonitor:
@@ -100,7 +122,7 @@ class RaplMonitor:
     def energy_since(self, state: object) -> Mapping[str, Energy]:
         """Packages and DRAM since `state`, from the totals already read."""
         assert isinstance(state, _Edge)
-        now = _Edge(time_s=self._read_at_s, totals_uj={d.name: d.total_uj for d in self._domains if not d.broken})
+        now = _Edge(time_s=self._read_at_s, totals_uj={d.count: d.total_uj for d in self._domains if not d.broken})
         return {part: self._energy(part, state, now) for part in ("cpu", "dram")}
 
     def facts(self) -> Mapping[str, str]:
@@ -117,28 +139,30 @@ class RaplMonitor:
         self._domains = []
 
     def _read(self) -> _Edge:
-        totals: dict[str, int] = {}
+        totals: dict[tuple[str, int], int] = {}
         for domain in self._domains:
             if not domain.broken:
                 try:
-                    totals[domain.name] = domain.read()
+                    total_uj = domain.read()
+                    totals[domain.count] = total_uj
                 except MonitorError:
                     continue  # its reason stays in `broken` and becomes the window's detail
         self._read_at_s = time.perf_counter()
         return _Edge(time_s=self._read_at_s, totals_uj=totals)
 
     def _joules(self, part: str, start: _Edge, end: _Edge) -> float | None:
-        """None unless every domain of the part was read at both edges."""
-        names = [d.name for d in self._domains if d.part == part]
-        if not names or any(n not in start.totals_uj or n not in end.totals_uj for n in names):
+        """None unless every domain of the part was read at both edges and did not restart between them."""
+        counts = [d.count for d in self._domains if d.part == part]
+        if not counts or any(c not in start.totals_uj or c not in end.totals_uj for c in counts):
             return None
-        return sum(end.totals_uj[n] - start.totals_uj[n] for n in names) / 1e6
+        return sum(end.totals_uj[c] - start.totals_uj[c] for c in counts) / 1e6
 
     def _energy(self, part: str, start: _Edge, end: _Edge) -> Energy:
         domains = [d for d in self._domains if d.part == part]
         joules = self._joules(part, start, end)
         if joules is None:
-            why = next((d.broken for d in domains if d.broken), _ABSENT)
+            reasons = [*(d.broken for d in domains), *(d.restarted for d in domains)]
+            why = next((reason for reason in reasons if reason), _ABSENT)
             return Energy(joules=None, source="unavailable", detail=why)
         span_s = end.time_s - start.time_s
         if joules <= 0.0:
