@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
+
 from wattrack.description import describe, source_tags
-from wattrack.schema import CarbonReading, DatasetFacts, Energy, Readings, Window
+from wattrack.schema import CarbonReading, DatasetFacts, Energy, EnergySource, Readings, Window
 
 FACTS = DatasetFacts(
     name="d", protocol="d/chat@1", source="embedded:x", config=None, split="test", revision=None, digest="0", rows=7
@@ -28,6 +30,22 @@ def test_every_part_has_a_source_tag() -> None:
     assert tags["energy.source.codecarbon"] == "modelled"
     assert tags["energy.sources"] == "gpu unavailable, cpu measured, codecarbon modelled"
     assert tags["energy.flags"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("cpu", "gpu", "label"),
+    [
+        ("modelled", "unavailable", "modelled"),
+        ("measured", "unavailable", "partly modelled"),
+        ("modelled", "sampled", "partly modelled"),
+        ("measured", "measured", "partly modelled"),
+    ],
+)
+def test_codecarbons_total_is_never_called_measured(cpu: EnergySource, gpu: EnergySource, label: str) -> None:
+    carbon = replace(CARBON, cpu_source=cpu, gpu_source=gpu, gpu_wh=None if gpu == "unavailable" else 0.1)
+    tags = source_tags(replace(readings(), carbon=carbon))
+    assert tags["energy.source.codecarbon"] == label, "its memory is a model"
+    assert tags["energy.sources"] == f"codecarbon {label}"
 
 
 def test_flags_name_their_part() -> None:

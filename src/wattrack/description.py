@@ -6,7 +6,7 @@ from wattrack.comparison.table import number, score
 from wattrack.footprint import basis
 from wattrack.metrics import METRICS
 from wattrack.plausibility import Check
-from wattrack.schema import DatasetFacts, Readings
+from wattrack.schema import CarbonReading, DatasetFacts, Readings
 
 _HEADLINE = (
     "quality/acc_macro",
@@ -30,16 +30,22 @@ _FEWEST = 20
 def source_tags(readings: Readings) -> dict[str, str]:
     """`energy.source.<part>`, one line with all, `energy.flags`, and `energy.basis`: what CO2e and cost rest on."""
     window = readings.window("generate")
-    parts = {name: part.source for name, part in window.energy.items()} if window else {}
+    parts: dict[str, str] = {name: part.source for name, part in window.energy.items()} if window else {}
     if readings.carbon is not None:
-        parts["codecarbon"] = readings.carbon.cpu_source
-    tags: dict[str, str] = {f"energy.source.{name}": source for name, source in parts.items()}
+        parts["codecarbon"] = _carbon_source(readings.carbon)
+    tags = {f"energy.source.{name}": source for name, source in parts.items()}
     if (billed := basis(readings)) is not None:
         tags["energy.basis"] = billed
     tags["energy.sources"] = ", ".join(f"{name} {source}" for name, source in parts.items()) or "none"
     flags = [f"{name} {flag}" for name, part in (window.energy.items() if window else ()) for flag in part.flags]
     tags["energy.flags"] = ", ".join(flags) or "none"
     return tags
+
+
+def _carbon_source(carbon: CarbonReading) -> str:
+    """Of codecarbon's total, which holds its memory model in every case; `energy.basis` has the parts."""
+    read = {carbon.cpu_source, carbon.gpu_source} & {"measured", "sampled"}
+    return "partly modelled" if read else "modelled"
 
 
 def too_few(metrics: Mapping[str, float | None], dataset: DatasetFacts) -> list[str]:
