@@ -97,7 +97,7 @@ def test_a_failing_job_does_not_stop_the_sweep(
     printed = capsys.readouterr()
     assert "hollow · arithmetic failed" in printed.err
     assert len([line for line in printed.err.splitlines() if "hollow" in line]) == 1
-    assert "Comparison, sorted by score" in printed.out
+    assert "Comparison of arithmetic, chat, balanced, sorted by score" in printed.out
     (sweep,) = runs(outputs, kind="sweep")
     assert sweep.info.status == "FAILED"
 

@@ -62,7 +62,7 @@ def _last_to_stay(title: str) -> int:
 def _table(runs: pd.DataFrame, columns: list[tuple[str, str]], *, narrow: bool = False) -> Table:
     """`narrow` headings have two lines."""
     settings = ["model", *varied(runs)]
-    same = [str(runs[name].iloc[0]) for name in _SAME if name in runs and name not in settings]
+    same = [str(v) for name in _SAME if name in runs and name not in settings for v in runs[name].dropna()[:1]]
     title = f"Comparison{' of ' + ', '.join(same) if same else ''}, sorted by score"
     table = Table(title=title, title_justify="left", caption_justify="left")
     for name in settings:

@@ -11,5 +11,5 @@ def varied(runs: pd.DataFrame) -> list[str]:
     """The settings in which these runs differ, but for the model: of the usual ones, and of those that were swept."""
     swept = ",".join(runs[SWEPT].dropna()).split(",") if SWEPT in runs else []
     names = dict.fromkeys([*_ALWAYS, *(name.replace(".", "/") for name in swept)])
-    # What was asked for stands as what it came to: `effective/mode`.
-    return [n for n in names if n in runs and n not in ("model", "engine/mode") and runs[n].nunique(dropna=False) > 1]
+    # A failed job does not know all of them. What was asked for stands as what it came to: `effective/mode`.
+    return [n for n in names if n in runs and n not in ("model", "engine/mode") and runs[n].nunique() > 1]
