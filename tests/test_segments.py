@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from support import CHECKOUT
 from test_job import folders, runs
+from wattrack import benchmark
 from wattrack.errors import DatasetError
 from wattrack.journal import Journal, read_journal
+from wattrack.protocols import Engine
 from wattrack.schema import CarbonReading, Energy, Readings, Response, Window
 from wattrack.segments import FILE, Segment, SegmentLog, find, read, total
 
@@ -207,6 +209,27 @@ def test_an_interrupted_job_is_continued(
     assert metrics["tokens/computed"] == before.computed_tokens + now.computed_tokens
     assert before.computed_tokens > 0
     assert metrics["quality/n"] == 12
+
+
+def test_a_job_interrupted_in_its_probe_counts_no_token_of_the_probe(
+    run_here: Runner, outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("model=demo_xs", "limit=4", "probe_questions=4")
+
+    def interrupted_probe(engine: Engine, requests: benchmark.Requests, meter: benchmark.Windows) -> list[Response]:
+        with meter.window("probe"):
+            list(benchmark.answers(engine, requests))
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(benchmark, "latency_probe", interrupted_probe)
+        assert run_here(*command) == 130
+    assert run_here(*command) == 0
+    assert run_here(*command) == 0
+    finished = [r for r in runs(outputs) if r.info.status == "FINISHED"]
+    assert sorted(r.data.tags["wattrack.segments"] for r in finished) == ["1", "2"]
+    continued, whole = (r.data.metrics["tokens/computed"] for r in finished)
+    assert continued == whole
 
 
 def test_never_starts_afresh_and_a_finished_run_is_never_reused(

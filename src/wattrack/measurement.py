@@ -105,6 +105,7 @@ class _Job:
         self._points: list[tuple[int, int, float]] = []
         self._segment: SegmentLog | None = None
         self._computed_before = self._answered = 0
+        self._computed: int | None = None  # as it was when the generate window closed
         self.run_key = ""
         self.earlier: Earlier | None = None
 
@@ -119,7 +120,9 @@ class _Job:
         self._segment = SegmentLog(plan.output_dir, machine, plan.meter, self.computed_tokens, self.earlier)
 
     def computed_tokens(self) -> int:
-        """Token positions that this process computed in the throughput phase so far."""
+        """Token positions that this process computed in the throughput phase, so far or, after it, in all."""
+        if self._computed is not None:
+            return self._computed
         return self._plan.engine.computed_tokens - self._computed_before
 
     def generate(self) -> list[Response]:
@@ -135,9 +138,12 @@ class _Job:
         ):
             for response in carried:
                 journal.append(response)
-            return benchmark.collect(
-                plan.engine, requests, plan.meter, journal, lambda r: self._on_response(r, progress), carried
-            )
+            try:
+                return benchmark.collect(
+                    plan.engine, requests, plan.meter, journal, lambda r: self._on_response(r, progress), carried
+                )
+            finally:  # the probe computes too, and what the segment says is written after it
+                self._computed = self.computed_tokens()
 
     def energy_points(self) -> list[tuple[int, int, float]]:
         """(answers, unix ms, joules) while this process generated, counted from the first segment on."""
