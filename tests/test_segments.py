@@ -24,6 +24,7 @@ from wattrack.schema import CarbonReading, Energy, Readings, Response, Window
 from wattrack.segments import FILE, Segment, SegmentLog, find, read, total
 
 Runner = Callable[..., int]
+TESTS = CHECKOUT / "tests"
 NONE = Energy(joules=None, source="unavailable", detail="no sensor")
 CARBON = CarbonReading(
     energy_wh=3.0, cpu_wh=1.0, ram_wh=2.0, gpu_wh=None, duration_s=10.0, cpu_source="modelled",
@@ -169,6 +170,38 @@ def test_what_cannot_be_continued_is_left_with_a_reason(tmp_path: Path, caplog: 
     with pytest.raises(DatasetError, match=r"segments\.jsonl:3: not a segment"):
         read(tmp_path / FILE)
     assert find(tmp_path, "run", "here") is None
+
+
+KILLED_BETWEEN_BATCHES = """
+import os, signal, sys
+from pathlib import Path
+from test_segments import NOW, OpenWindow, answer
+from wattrack import segments
+from wattrack.journal import Journal
+
+folder, computed = Path(sys.argv[1]), [0]
+segments.CHECKPOINT_EVERY_S = 0.0
+log = segments.SegmentLog(folder, "here", OpenWindow(NOW), lambda: computed[0], None)
+segments.CHECKPOINT_EVERY_S = 3600.0  # the first answer is due, no other
+with Journal(folder / "responses.jsonl") as journal:
+    for number in range(6):
+        if number in (0, 4):
+            computed[0] += 100  # a batch of four; of the next one, two have arrived
+        journal.append(answer(number))
+        log.answered(number + 1)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_answers_that_finish_together_are_covered_together(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED_BETWEEN_BATCHES, str(tmp_path)], cwd=TESTS, check=False)
+    assert done.returncode == -signal.SIGKILL
+    found = find(tmp_path, "run", "here")
+    assert found is not None
+    assert [r.sample_id for r in found.responses] == ["0", "1", "2", "3"], "the window holds the work of these"
+    (killed,) = found.segments
+    assert (killed.computed_tokens, killed.window("generate")) == (100, NOW.window("generate"))
+    assert len((tmp_path / FILE).read_bytes()) < 3 * len((tmp_path / FILE).read_bytes().splitlines()[0])
 
 
 def test_an_interrupted_job_is_continued(

@@ -81,6 +81,8 @@ def find(folder: Path, run_id: str, machine: str) -> Earlier | None:
 def read(path: Path) -> tuple[Segment, ...]:
     """The latest state of every segment in order; empty without a file, and a line cut by a crash is dropped.
 
+    A line that is only a number says how many answers the segment before it covers by now.
+
     Raises:
         DatasetError: a complete line is damaged.
     """
@@ -88,9 +90,13 @@ def read(path: Path) -> tuple[Segment, ...]:
         return ()
     found: dict[int, Segment] = {}
     *lines, _ = path.read_bytes().split(b"\n")
+    segment: Segment | None = None
     for number, line in enumerate(lines, start=1):
         try:
-            segment = _SEGMENT.validate_json(line)
+            if segment is not None and line.isdigit():
+                segment = replace(segment, answers=int(line))
+            else:
+                segment = _SEGMENT.validate_json(line)
         except ValidationError as e:
             raise DatasetError(f"{path}:{number}: not a segment ({e.error_count()} problems)") from e
         found[segment.number] = segment
@@ -120,15 +126,23 @@ class SegmentLog:
         self._number = len(before) + 1
         self._carried = self._answers = len(earlier.responses) if earlier is not None else 0
         self._due_s = time.perf_counter() + CHECKPOINT_EVERY_S
+        self._covered_tokens: int | None = None
         self._path.write_bytes(b"".join(_SEGMENT.dump_json(s) + b"\n" for s in before))
         self.write()
 
     def answered(self, count: int) -> None:
-        """Note that this process has `count` answers on disk; a checkpoint is written when one is due."""
+        """Note that this process has `count` answers on disk; a checkpoint is written when one is due.
+
+        Rows that finish together are answered one after the other. The checkpoint at the first holds the time and
+        energy of all: those that follow before anything more was computed are covered by it.
+        """
         self._answers = self._carried + count
         if time.perf_counter() >= self._due_s:
             self.write()
             self._due_s = time.perf_counter() + CHECKPOINT_EVERY_S
+            self._covered_tokens = self._computed()
+        elif self._computed() == self._covered_tokens:
+            self._append(b"%d" % self._answers)
 
     def write(self, carbon: CarbonReading | None = None) -> None:
         """One line with everything so far."""
@@ -143,8 +157,11 @@ class SegmentLog:
             job=readings.job or self._meter.so_far("job"),
             carbon=carbon,
         )
+        self._append(_SEGMENT.dump_json(segment))
+
+    def _append(self, line: bytes) -> None:
         with self._path.open("ab") as file:
-            file.write(_SEGMENT.dump_json(segment) + b"\n")
+            file.write(line + b"\n")
 
 
 def total(readings: Readings, earlier: Sequence[Segment]) -> Readings:
