@@ -78,6 +78,43 @@ def test_a_killed_process_has_no_codecarbon_figure_and_so_has_the_sum() -> None:
     assert "killed" in found.unavailable["codecarbon total"]
 
 
+def test_a_peak_that_a_killed_process_did_not_tell_is_unknown() -> None:
+    killed = replace(window("generate", 60.0, 6.0), peaks={"memory/rss_peak_gib": 5.0})
+    peaks = {"memory/rss_peak_gib": 3.0, "memory/vram_peak_gib": 2.0}
+    now = replace(NOW, windows=(replace(window("generate", 102.0, 4.0), peaks=peaks),))
+    found = total(now, [segment(1, killed)])
+    generate = found.window("generate")
+    assert generate is not None and generate.peaks == {"memory/rss_peak_gib": 5.0}
+    assert found.unavailable["peaks"] == "memory/vram_peak_gib: a process was killed before it could tell"
+    assert "peaks" not in total(NOW, [segment(1, window("generate", 60.0, 6.0))]).unavailable
+
+
+KILLED_AFTER_A_BURST = """
+import os, signal, sys
+from pathlib import Path
+from wattrack.monitors.host import HostMonitor
+from wattrack.monitors.meter import Meter
+from wattrack.segments import SegmentLog
+
+with Meter([HostMonitor()]) as meter, meter.window("generate"):
+    log = SegmentLog(Path(sys.argv[1]), "here", meter, lambda: 1, None)
+    longest_prompts = b"1" * (256 * 2**20)
+    del longest_prompts
+    log.write()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_peak_of_a_killed_process_is_in_the_sum(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED_AFTER_A_BURST, str(tmp_path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    now = replace(NOW, windows=(window("generate", 102.0, 4.0, peak=0.01),), job=window("job", 99.0, 8.0, peak=0.01))
+    found = total(now, read(tmp_path / FILE))
+    generate = found.window("generate")
+    assert generate is not None and generate.peaks["memory/rss_peak_gib"] >= 0.25
+    assert found.job is not None and found.job.peaks["memory/rss_peak_gib"] >= 0.25
+
+
 def test_everything_may_have_been_answered_before() -> None:
     found = total(replace(NOW, windows=(LOAD,)), [segment(1, window("generate", 60.0, 6.0, cpu=joules(30.0)))])
     generate = found.window("generate")

@@ -169,35 +169,36 @@ def total(readings: Readings, earlier: Sequence[Segment]) -> Readings:
     if not earlier:
         return readings
     generates = [w for s in earlier if (w := s.window(_SUMMED)) is not None]
-    generate = _sum([*generates, *([w] if (w := readings.window(_SUMMED)) is not None else [])])
+    generates += [w for w in readings.windows if w.name == _SUMMED]
+    generate = _sum(generates)
     others = tuple(w for w in readings.windows if w.name != _SUMMED)
     jobs = [w for w in (*(s.job for s in earlier), readings.job) if w is not None]
     carbons = [*(s.carbon for s in earlier), readings.carbon]
     known = [c for c in carbons if c is not None]
     missing = {} if len(known) == len(carbons) else {"codecarbon total": "a process was killed before it gave a figure"}
+    if lost := {name for w in generates for name in w.peaks}.difference(generate.peaks if generate else ()):
+        missing["peaks"] = f"{', '.join(sorted(lost))}: a process was killed before it could tell"
     return replace(
         readings,
         windows=tuple(sorted((*others, *([generate] if generate else [])), key=lambda w: w.start_s)),
         job=_sum(jobs),
-        carbon=_sum_carbon(known) if not missing else None,
+        carbon=_sum_carbon(known) if len(known) == len(carbons) else None,
         unavailable={**readings.unavailable, **missing},
     )
 
 
 def _sum(windows: Sequence[Window]) -> Window | None:
-    """The last window with the lengths, energies and peaks of all."""
+    """The last window with the lengths, energies and peaks of all; a peak that one does not know is unknown."""
     if not windows:
         return None
     *before, last = windows
     parts = dict.fromkeys(part for w in windows for part in w.energy)
-    peaks: dict[str, float] = {}
-    for window in windows:
-        peaks |= {k: max(v, peaks.get(k, v)) for k, v in window.peaks.items()}
+    known = [name for name in last.peaks if all(name in w.peaks for w in before)]
     return replace(
         last,
         earlier_s=math.fsum([last.earlier_s, *(w.duration_s for w in before)]),
         energy={part: _sum_energy([w.energy.get(part) for w in windows]) for part in parts},
-        peaks=peaks,
+        peaks={name: max(w.peaks[name] for w in windows) for name in known},
     )
 
 

@@ -292,6 +292,26 @@ def test_an_open_window_can_be_read_without_touching_the_device() -> None:
     assert meter.so_far("generate") is None
 
 
+class PeakMonitor(CountingMonitor):
+    """One that knows its peak before the end."""
+
+    def peaks_since(self, state: object) -> Mapping[str, float]:
+        return {"memory/rss_peak_gib": self.joules}
+
+
+def test_an_open_window_has_the_peaks_that_are_known_before_its_end() -> None:
+    host = PeakMonitor("host", "cpu")
+    with Meter([CountingMonitor(), host]) as meter:
+        host.joules = 3.0
+        with meter.window("load"):
+            pass
+        with meter.window("generate"):
+            host.joules = 5.0
+            window, job = meter.so_far("generate"), meter.so_far("job")
+    assert window is not None and window.peaks == {"memory/rss_peak_gib": 5.0}
+    assert job is not None and job.peaks == {"memory/rss_peak_gib": 5.0}, "that of the load says nothing of later"
+
+
 class FakeCuda(ModuleType):
     """torch.cuda with two devices."""
 

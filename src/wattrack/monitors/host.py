@@ -66,10 +66,14 @@ class HostMonitor:
     def end(self, state: object) -> tuple[Mapping[str, Energy], Mapping[str, float]]:
         """No energy; the peak resident memory of the tree."""
         self._tree(fresh=True)
+        return {}, self.peaks_since(state)
+
+    def peaks_since(self, state: object) -> Mapping[str, float]:
+        """The peak so far: of this process up to now, of its descendants as of the latest sample."""
         mark = _high_water_bytes()
         if mark != state:  # it moved, so the record was set inside this window
             self._peak_bytes = max(self._peak_bytes, mark)
-        return {}, ({"memory/rss_peak_gib": self._peak_bytes / _GIB} if self._peak_bytes else {})
+        return {"memory/rss_peak_gib": self._peak_bytes / _GIB} if self._peak_bytes else {}
 
     def sample(self) -> Mapping[str, float]:
         """Machine and process-tree use, or nothing when it was read a moment ago.

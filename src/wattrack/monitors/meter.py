@@ -39,6 +39,14 @@ class RunningEnergy(Protocol):
         """Energy by part since `begin` gave `state`, as of the sampler's latest reading. No device call."""
 
 
+@runtime_checkable
+class RunningPeaks(Protocol):
+    """A monitor that can tell the peaks of an open window from readings it already has."""
+
+    def peaks_since(self, state: object) -> Mapping[str, float]:
+        """Peaks by metric name since `begin` gave `state`. No device call."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Opened:
     asked: str
@@ -160,27 +168,41 @@ class Meter:
     def so_far(self, name: str) -> Window | None:
         """The open window `name`, or the "job", up to now, marked failed; energy as of the latest sample.
 
-        No device call. None when that window is not open. Peaks are left out: they are not known before its end.
+        No device call. None when that window is not open. A peak that its monitor cannot tell before the end is absent.
         """
-        opened = self._whole if name == "job" else self._current
-        if opened is None or self._closed or name not in (opened.name, opened.asked):
+        if (opened := self._opened(name)) is None:
             return None
-        energy: dict[str, Energy] = {}
+        peaks = torch_peaks.read()
         for monitor in self._open:
-            if isinstance(monitor, RunningEnergy) and monitor.name in opened.states:
-                _take(energy, monitor.energy_since(opened.states[monitor.name]))
-        return _window(opened, time.perf_counter(), energy, {}, failed=True)
+            if isinstance(monitor, RunningPeaks) and monitor.name in opened.states:
+                _raise(peaks, monitor.peaks_since(opened.states[monitor.name]))
+        if opened is self._whole:
+            for window in self._windows:
+                _raise(peaks, {k: v for k, v in window.peaks.items() if k in peaks})
+        return _window(opened, time.perf_counter(), self._energy_since(opened), peaks, failed=True)
 
     def energy_so_far_j(self, name: str) -> float | None:
         """Measured and sampled joules of the open window `name` up to the latest sample, or None."""
-        window = self.so_far(name)
-        known = [e.joules for e in window.energy.values() if e.joules is not None] if window else []
+        opened = self._opened(name)
+        energy = self._energy_since(opened) if opened is not None else {}
+        known = [e.joules for e in energy.values() if e.joules is not None]
         return sum(known) if known else None
 
     @property
     def overhead_s(self) -> float:
         """CPU seconds that the sampler thread has used so far."""
         return self._sampler.overhead_s if self._sampler else 0.0
+
+    def _opened(self, name: str) -> _Opened | None:
+        opened = self._whole if name == "job" else self._current
+        return opened if opened is not None and not self._closed and name in (opened.name, opened.asked) else None
+
+    def _energy_since(self, opened: _Opened) -> dict[str, Energy]:
+        energy: dict[str, Energy] = {}
+        for monitor in self._open:
+            if isinstance(monitor, RunningEnergy) and monitor.name in opened.states:
+                _take(energy, monitor.energy_since(opened.states[monitor.name]))
+        return energy
 
     def _by_kind(self) -> tuple[list[Monitor], list[Monitor]]:
         """(monitors with energy counters, the others): only the former are read next to the clock."""
