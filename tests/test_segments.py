@@ -14,44 +14,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from segment_examples import CARBON, LOAD, NONE, NOW, OpenWindow, interrupted, joules, window
 from support import CHECKOUT
 from test_job import folders, runs
 from wattrack import benchmark
 from wattrack.errors import DatasetError
 from wattrack.journal import Journal, read_journal
 from wattrack.protocols import Engine
-from wattrack.schema import CarbonReading, Energy, Readings, Response, Window
+from wattrack.schema import CarbonReading, Response, Window
 from wattrack.segments import FILE, Segment, SegmentLog, find, read, total
 
 Runner = Callable[..., int]
 TESTS = CHECKOUT / "tests"
-NONE = Energy(joules=None, source="unavailable", detail="no sensor")
-CARBON = CarbonReading(
-    energy_wh=3.0, cpu_wh=1.0, ram_wh=2.0, gpu_wh=None, duration_s=10.0, cpu_source="modelled",
-    gpu_source="unavailable", detail="CPU load model",
-)  # fmt: skip
-
-
-def window(name: str, start_s: float, seconds: float, peak: float = 1.0, **energy: Energy) -> Window:
-    return Window(
-        name=name, start_s=start_s, end_s=start_s + seconds, start_unix_ms=0, energy=energy,
-        peaks={"memory/rss_peak_gib": peak},
-    )  # fmt: skip
 
 
 def segment(number: int, *windows: Window, job: Window | None = None, carbon: CarbonReading | None = None) -> Segment:
-    return Segment(number=number, machine="here", answers=0, computed_tokens=5, windows=windows, job=job, carbon=carbon)
-
-
-def joules(value: float, source: str = "measured") -> Energy:
-    return Energy(joules=value, source=source)  # type: ignore[arg-type]
-
-
-LOAD = window("load", 100.0, 2.0, cpu=joules(7.0))
-NOW = Readings(
-    windows=(LOAD, window("generate", 102.0, 4.0, peak=3.0, cpu=joules(40.0), gpu=NONE)),
-    samples=(), carbon=CARBON, unavailable={}, job=window("job", 99.0, 8.0, cpu=joules(60.0)),
-)  # fmt: skip
+    return Segment(
+        number=number, run_key="a", machine="here", answers=0, computed_tokens=5, windows=windows, job=job,
+        carbon=carbon,
+    )  # fmt: skip
 
 
 def test_generate_and_job_are_sums_and_the_other_phases_the_last() -> None:
@@ -97,7 +78,7 @@ from wattrack.monitors.meter import Meter
 from wattrack.segments import SegmentLog
 
 with Meter([HostMonitor()]) as meter, meter.window("generate"):
-    log = SegmentLog(Path(sys.argv[1]), "here", meter, lambda: 1, None)
+    log = SegmentLog(Path(sys.argv[1]), "a", "here", meter, lambda: 1, None)
     longest_prompts = b"1" * (256 * 2**20)
     del longest_prompts
     log.write()
@@ -140,39 +121,9 @@ def test_sums_of_any_segments(parts: list[tuple[float, float | None]]) -> None:
     assert generate.energy["cpu"].joules == expected
 
 
-class OpenWindow:
-    """A meter in the middle of the generate window."""
-
-    def __init__(self, readings: Readings) -> None:
-        self._readings = readings
-
-    def so_far(self, name: str) -> Window | None:
-        return self._readings.window(name) if name != "job" else self._readings.job
-
-    def readings(self) -> Readings:
-        return replace(self._readings, windows=(LOAD,), job=None)
-
-
-def answer(number: int, error: str | None = None) -> Response:
-    return Response(
-        sample_id=str(number), repeat=0, text="" if error else "1", finish_reason="error" if error else "stop",
-        input_tokens=1, output_tokens=1, error=error,
-    )  # fmt: skip
-
-
-def interrupted(folder: Path, count: int, covered: int) -> SegmentLog:
-    written = SegmentLog(folder, "here", OpenWindow(NOW), lambda: 11, None)
-    with Journal(folder / "responses.jsonl") as journal:
-        for number in range(count):
-            journal.append(answer(number, error="too long" if number == 1 else None))
-    written.answered(covered)
-    written.write()
-    return written
-
-
 def test_only_covered_answers_are_kept_and_failed_ones_are_asked_again(tmp_path: Path) -> None:
     interrupted(tmp_path, count=6, covered=4)
-    found = find(tmp_path, "run", "here")
+    found = find(tmp_path, "run", "a", "here")
     assert found is not None
     assert [r.sample_id for r in found.responses] == ["0", "2", "3"]
     (first,) = found.segments
@@ -183,9 +134,9 @@ def test_only_covered_answers_are_kept_and_failed_ones_are_asked_again(tmp_path:
 
 def test_a_continued_job_holds_the_segments_before_it(tmp_path: Path) -> None:
     interrupted(tmp_path, count=6, covered=4)
-    before = find(tmp_path, "run", "here")
+    before = find(tmp_path, "run", "a", "here")
     (tmp_path / "next").mkdir()
-    second = SegmentLog(tmp_path / "next", "here", OpenWindow(NOW), lambda: 7, before)
+    second = SegmentLog(tmp_path / "next", "a", "here", OpenWindow(NOW), lambda: 7, before)
     second.answered(2)
     second.write(CARBON)
     segments = read(tmp_path / "next" / FILE)
@@ -195,30 +146,30 @@ def test_a_continued_job_holds_the_segments_before_it(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_continued_is_left_with_a_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert find(tmp_path, "run", "here") is None, "never got as far as generating"
+    assert find(tmp_path, "run", "a", "here") is None, "never got as far as generating"
     interrupted(tmp_path, count=3, covered=3)
-    assert find(tmp_path, "run", "elsewhere") is None
+    assert find(tmp_path, "run", "a", "elsewhere") is None
     assert "other hardware (here)" in caplog.text
     with (tmp_path / FILE).open("ab") as file:
         file.write(b'{"number": 2, "cut')
-    assert find(tmp_path, "run", "here") is not None, "a line cut by a crash is dropped"
+    assert find(tmp_path, "run", "a", "here") is not None, "a line cut by a crash is dropped"
     with (tmp_path / FILE).open("ab") as file:
         file.write(b"\n")
     with pytest.raises(DatasetError, match=r"segments\.jsonl:3: not a segment"):
         read(tmp_path / FILE)
-    assert find(tmp_path, "run", "here") is None
+    assert find(tmp_path, "run", "a", "here") is None
 
 
 KILLED_BETWEEN_BATCHES = """
 import os, signal, sys
 from pathlib import Path
-from test_segments import NOW, OpenWindow, answer
+from segment_examples import NOW, OpenWindow, answer
 from wattrack import segments
 from wattrack.journal import Journal
 
 folder, computed = Path(sys.argv[1]), [0]
 segments.CHECKPOINT_EVERY_S = 0.0
-log = segments.SegmentLog(folder, "here", OpenWindow(NOW), lambda: computed[0], None)
+log = segments.SegmentLog(folder, "a", "here", OpenWindow(NOW), lambda: computed[0], None)
 segments.CHECKPOINT_EVERY_S = 3600.0  # the first answer is due, no other
 with Journal(folder / "responses.jsonl") as journal:
     for number in range(6):
@@ -233,7 +184,7 @@ with Journal(folder / "responses.jsonl") as journal:
 def test_answers_that_finish_together_are_covered_together(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED_BETWEEN_BATCHES, str(tmp_path)], cwd=TESTS, check=False)
     assert done.returncode == -signal.SIGKILL
-    found = find(tmp_path, "run", "here")
+    found = find(tmp_path, "run", "a", "here")
     assert found is not None
     assert [r.sample_id for r in found.responses] == ["0", "1", "2", "3"], "the window holds the work of these"
     (killed,) = found.segments

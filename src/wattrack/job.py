@@ -150,7 +150,7 @@ def _continuation(plan: Plan, tracker: Tracker, run_id: str) -> Find:
         latest = tracker.latest(key, before=run_id) if plan.cfg.resume == Resume.auto else None
         if latest is None or latest.info.status not in ("KILLED", "FAILED"):
             return None
-        return segments.find(Path(latest.data.tags["wattrack.output_dir"]), latest.info.run_id, machine)
+        return segments.find(Path(latest.data.tags["wattrack.output_dir"]), latest.info.run_id, key, machine)
 
     return find
 

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import types
+from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Self
@@ -106,16 +107,19 @@ def read_journal(path: str | Path) -> list[Response]:
 
 
 class Journal:
-    """Append-only writer. A line is with the operating system when `append` returns: it survives the process.
+    """Writer. A line is with the operating system when `append` returns: it survives the process.
 
     It is not fsynced, so a power failure may lose the last seconds.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Open for appending; a line cut by an earlier crash is removed first, to keep the next readable."""
-        self._path = Path(path)
-        _drop_partial_line(self._path)
-        self._file = self._path.open("ab")
+    def __init__(self, path: str | Path, carried: Iterable[Response] = ()) -> None:
+        """Start the file anew with what is `carried`; until all of that is written, the file is what it was."""
+        path = Path(path)
+        anew = path.with_name(f"{path.name}.new")
+        self._file = anew.open("wb")
+        for response in carried:
+            self.append(response)
+        anew.replace(path)
 
     def append(self, response: Response) -> None:
         """Write one response."""
@@ -135,14 +139,3 @@ class Journal:
     ) -> None:
         """Close the file."""
         self.close()
-
-
-def _drop_partial_line(path: Path) -> None:
-    if not path.exists():
-        return
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        log.warning("%s: removing its last line, which was cut off while being written", path)
-        with path.open("r+b") as file:
-            file.truncate(whole)

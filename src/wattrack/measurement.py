@@ -13,7 +13,6 @@ from rich.console import Console
 from wattrack import benchmark, environment, segments
 from wattrack.footprint import without_gpu
 from wattrack.identity import run_key
-from wattrack.journal import Journal
 from wattrack.plan import Plan
 from wattrack.progress import JobProgress
 from wattrack.schema import ChoiceRequest, Readings, Record, Request, Response
@@ -106,7 +105,7 @@ class _Job:
         self._segment: SegmentLog | None = None
         self._computed_before = self._answered = 0
         self._computed: int | None = None  # as it was when the generate window closed
-        self.run_key = ""
+        self.run_key = self._machine = ""
         self.earlier: Earlier | None = None
 
     def begin(self, find: Find) -> None:
@@ -114,10 +113,9 @@ class _Job:
         plan, questions = self._plan, self._questions
         revision = plan.engine.facts().get("model/revision")
         self.run_key = run_key(plan.cfg, questions.facts, questions.prompt, None if revision is None else str(revision))
-        machine = _machine(plan.meter.facts())
-        self.earlier = find(self.run_key, machine)
+        self._machine = _machine(plan.meter.facts())
+        self.earlier = find(self.run_key, self._machine)
         self._computed_before = plan.engine.computed_tokens
-        self._segment = SegmentLog(plan.output_dir, machine, plan.meter, self.computed_tokens, self.earlier)
 
     def computed_tokens(self) -> int:
         """Token positions that this process computed in the throughput phase, so far or, after it, in all."""
@@ -133,11 +131,12 @@ class _Job:
             done = f"{len(carried)} of {len(requests)} answers are there, of {len(self.earlier.segments)} segment(s)"
             self._console.print(f"continuing run {self.earlier.run_id}: {done} (resume=never starts afresh)")
         with (
-            Journal(plan.output_dir / "responses.jsonl") as journal,
+            segments.open_journal(plan.output_dir, self.earlier) as journal,
             JobProgress(self._console, plan.name, len(requests) - len(carried), self._live_score()) as progress,
         ):
-            for response in carried:
-                journal.append(response)
+            self._segment = SegmentLog(
+                plan.output_dir, self.run_key, self._machine, plan.meter, self.computed_tokens, self.earlier
+            )
             try:
                 return benchmark.collect(
                     plan.engine, requests, plan.meter, journal, lambda r: self._on_response(r, progress), carried

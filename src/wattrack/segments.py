@@ -6,21 +6,24 @@ asked again, so that tokens, time and energy always belong to the same work.
 
 import logging
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
 from wattrack.errors import DatasetError
-from wattrack.journal import read_journal
+from wattrack.journal import Journal, read_journal
 from wattrack.schema import CarbonReading, Energy, Readings, Response, Window
 
 log = logging.getLogger(__name__)
 
 FILE = "segments.jsonl"
+JOURNAL = "responses.jsonl"
 CHECKPOINT_EVERY_S = 5.0
 """At most this much work of a killed process is lost."""
 _SUMMED = "generate"
@@ -33,6 +36,8 @@ class Segment:
 
     number: int
     """1 for the first process."""
+    run_key: str
+    """Of the job: its folder may have been used for another since."""
     machine: str
     """Only segments of the same machine add up."""
     answers: int
@@ -56,16 +61,19 @@ class Earlier:
     segments: tuple[Segment, ...]
     responses: tuple[Response, ...]
     """Answers that the segments cover, failed ones left out: those are asked again."""
+    journal: Path
+    """Where they are."""
 
 
 _SEGMENT = TypeAdapter(Segment)
 
 
-def find(folder: Path, run_id: str, machine: str) -> Earlier | None:
+def find(folder: Path, run_id: str, run_key: str, machine: str) -> Earlier | None:
     """What an unfinished job left in its folder; None, with a reason in the log, when that cannot be continued."""
     try:
-        segments = read(folder / FILE)
-        answers = read_journal(folder / "responses.jsonl") if segments else []
+        path, segments = _segments_of(folder, run_key)
+        journal = path.with_name(path.name.replace("segments", "responses"))
+        answers = read_journal(journal) if segments else []
     except DatasetError as e:
         log.warning("run %s is not continued: %s", run_id, e)
         return None
@@ -74,8 +82,38 @@ def find(folder: Path, run_id: str, machine: str) -> Earlier | None:
     if any(s.machine != machine for s in segments):
         log.warning("run %s is not continued: it was measured on other hardware (%s)", run_id, segments[-1].machine)
         return None
-    covered = answers[: segments[-1].answers]
-    return Earlier(run_id=run_id, segments=segments, responses=tuple(r for r in covered if r.error is None))
+    covered = tuple(r for r in answers[: segments[-1].answers] if r.error is None)
+    return Earlier(run_id=run_id, segments=segments, responses=covered, journal=journal)
+
+
+def _segments_of(folder: Path, run_key: str) -> tuple[Path, tuple[Segment, ...]]:
+    """The latest file with that job's segments, also where another job has used the folder since, and what it holds."""
+    aside = sorted(folder.glob("segments.[0-9]*.jsonl"), key=lambda p: int(p.name.split(".")[1]), reverse=True)
+    for path in (folder / FILE, *aside):
+        if (segments := read(path)) and segments[-1].run_key == run_key:
+            return path, segments
+    return folder / FILE, ()
+
+
+def open_journal(folder: Path, earlier: Earlier | None) -> Journal:
+    """The journal of this process, begun with the answers that are carried; to be followed by its `SegmentLog`.
+
+    What another job left in the folder is kept beside it. At every moment either the files that were there or the new
+    ones hold all that was finished.
+    """
+    path = folder / JOURNAL
+    if earlier is None or not path.is_file() or not path.samefile(earlier.journal):
+        _set_aside(folder)
+    return Journal(path, earlier.responses if earlier is not None else ())
+
+
+def _set_aside(folder: Path) -> None:
+    number = next(n for n in count(1) if not (folder / f"responses.{n}.jsonl").exists())
+    if (folder / JOURNAL).is_file():
+        kept = shutil.copyfile(folder / JOURNAL, folder / f"responses.{number}.jsonl")
+        log.warning("%s held the answers of another job: they are kept in %s", folder, kept.name)
+    if (folder / FILE).is_file():  # last: in this one step the numbered two become the pair that `find` takes
+        (folder / FILE).rename(folder / f"segments.{number}.jsonl")
 
 
 def read(path: Path) -> tuple[Segment, ...]:
@@ -117,17 +155,26 @@ class SegmentLog:
     """Writes this process's segment, after those it continues, into the job's folder."""
 
     def __init__(
-        self, folder: Path, machine: str, meter: Measuring, computed: Callable[[], int], earlier: Earlier | None
+        self,
+        folder: Path,
+        run_key: str,
+        machine: str,
+        meter: Measuring,
+        computed: Callable[[], int],
+        earlier: Earlier | None,
     ) -> None:
-        """`computed` gives the token positions computed in the generate window."""
+        """`computed` gives the token positions computed in the generate window. Comes after `open_journal`."""
         before = earlier.segments if earlier is not None else ()
         self._path = folder / FILE
-        self._meter, self._machine, self._computed = meter, machine, computed
+        self._run_key, self._machine = run_key, machine
+        self._meter, self._computed = meter, computed
         self._number = len(before) + 1
         self._carried = self._answers = len(earlier.responses) if earlier is not None else 0
         self._due_s = time.perf_counter() + CHECKPOINT_EVERY_S
         self._covered_tokens: int | None = None
-        self._path.write_bytes(b"".join(_SEGMENT.dump_json(s) + b"\n" for s in before))
+        anew = folder / f"{FILE}.new"
+        anew.write_bytes(b"".join(_SEGMENT.dump_json(s) + b"\n" for s in before))
+        anew.replace(self._path)
         self.write()
 
     def answered(self, count: int) -> None:
@@ -150,6 +197,7 @@ class SegmentLog:
         open_window = self._meter.so_far(_SUMMED)
         segment = Segment(
             number=self._number,
+            run_key=self._run_key,
             machine=self._machine,
             answers=self._answers,
             computed_tokens=self._computed(),

@@ -65,7 +65,7 @@ def test_what_is_written_is_read(tmp_path: Path, written: list[Response]) -> Non
         )
 
 
-def test_a_line_cut_by_a_crash_is_dropped_and_then_removed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_cut_by_a_crash_is_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "responses.jsonl"
     with Journal(path) as journal:
         journal.append(answered("a"))
@@ -74,9 +74,16 @@ def test_a_line_cut_by_a_crash_is_dropped_and_then_removed(tmp_path: Path, caplo
     with caplog.at_level(logging.WARNING):
         assert read_journal(path) == [answered("a")]
     assert "cut off" in caplog.text
+
+
+def test_a_journal_starts_with_what_is_carried_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "responses.jsonl"
     with Journal(path) as journal:
-        journal.append(answered("c"))
-    assert read_journal(path) == [answered("a"), answered("c")]
+        journal.append(answered("another job's"))
+    with Journal(path, [answered("a")]) as journal:
+        assert read_journal(path) == [answered("a")], "before anything is answered"
+        journal.append(answered("b"))
+    assert read_journal(path) == [answered("a"), answered("b")]
 
 
 @pytest.mark.parametrize(
