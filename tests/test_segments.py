@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from segment_examples import CARBON, LOAD, NONE, NOW, OpenWindow, interrupted, joules, window
 from support import CHECKOUT
 from test_job import folders, runs
-from wattrack import benchmark
+from wattrack import benchmark, segments
 from wattrack.errors import DatasetError
 from wattrack.journal import Journal, read_journal
 from wattrack.protocols import Engine
@@ -230,6 +230,24 @@ def test_an_interrupted_job_is_continued(
     assert metrics["tokens/computed"] == before.computed_tokens + now.computed_tokens
     assert before.computed_tokens > 0
     assert metrics["quality/n"] == 12
+
+
+def test_a_process_that_wrote_nothing_does_not_hide_what_others_left(
+    run_here: Runner, outputs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("model=demo_xs", "limit=4", "probe_questions=0")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for owner, name in ((benchmark, "latency_probe"), (segments, "open_journal")):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, interrupt)
+            assert run_here(*command) == 130
+    assert run_here(*command) == 0
+    (finished,) = [r for r in runs(outputs) if r.info.status == "FINISHED"]
+    assert finished.data.tags["wattrack.segments"] == "2"
+    assert sum(1 for f in folders(outputs) if (f / FILE).exists()) == 2
 
 
 def test_a_job_interrupted_in_its_probe_counts_no_token_of_the_probe(

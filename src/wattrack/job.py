@@ -147,10 +147,14 @@ def _continuation(plan: Plan, tracker: Tracker, run_id: str) -> Find:
 
     def find(key: str, machine: str) -> Earlier | None:
         tracker.tag(run_id, {"wattrack.run_key": key})
-        latest = tracker.latest(key, before=run_id) if plan.cfg.resume == Resume.auto else None
-        if latest is None or latest.info.status not in ("KILLED", "FAILED"):
+        if plan.cfg.resume != Resume.auto:
             return None
-        return segments.find(Path(latest.data.tags["wattrack.output_dir"]), latest.info.run_id, key, machine)
+        # A process that died before it wrote anything must not hide what those before it left.
+        for run in tracker.unfinished(key, before=run_id):
+            folder = Path(run.data.tags["wattrack.output_dir"])
+            if (earlier := segments.find(folder, run.info.run_id, key, machine)) is not None:
+                return earlier
+        return None
 
     return find
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -203,13 +204,17 @@ class Tracker:
         with essential(f"the run {run_id} cannot be labelled"):
             self._log_batch(run_id, tags=entries.tag_values(tags))
 
-    def latest(self, run_key: str, before: str) -> "Run | None":
-        """The latest run on this host with that identity, other than `before` itself; None when there is none."""
+    def unfinished(self, run_key: str, before: str) -> "list[Run]":
+        """The runs on this host with that identity that were interrupted since one finished, without `before`.
+
+        The latest is first.
+        """
         host = processes.owner_tags()["wattrack.host"]
         found = self._search(
             f"{views.JOBS_ONLY} and tags.`wattrack.run_key` = '{run_key}' and tags.`wattrack.host` = '{host}'"
         )
-        return max((r for r in found if r.info.run_id != before), key=lambda r: r.info.start_time, default=None)
+        others = sorted((r for r in found if r.info.run_id != before), key=lambda r: r.info.start_time, reverse=True)
+        return list(takewhile(lambda r: r.info.status in ("KILLED", "FAILED"), others))
 
     def download(self, run_id: str, artifacts: Collection[str], folder: Path) -> None:
         """Copy the named files of a run into `folder`, without their folders; one that the run lacks is left out.
