@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engines.tiny_models import ask, ask_choices
 from wattrack.engines.hf import HFEngine
+from wattrack.engines.rolling import Going
 from wattrack.schema import ChoiceRequest, Response
 
 SHARING = ["qwen2", "llama", "qwen3", "gemma2_wide", "gemma3", "phi3", "mixtral", "qwen3_moe", "gpt2"]
@@ -257,6 +258,31 @@ def test_out_of_memory_halves_the_rows_and_loses_nothing(
     assert {i: comparable(r) for i, r in shared.items()} == {i: comparable(r) for i, r in naive.items()}
     assert "batch_size 4 -> 2" in str(engine.facts()["effective/fallbacks"])
     assert engine.facts()["effective/batch_size"] == 1
+    engine.close()
+
+
+@pytest.mark.parametrize("reason", ["CUDA out of memory", "no kernel for this shape"])
+def test_rows_whose_first_token_cannot_be_chosen_are_answered_once(
+    pairs: dict[str, Pair], monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path], reason: str
+) -> None:
+    """Their prompt is computed by then, so they could be among the rows that go on and among those that wait."""
+    from wattrack.engines.rolling import RollingBatch
+
+    take = RollingBatch._take
+
+    def choosy(batch: RollingBatch, rows: Sequence[Going], logits: torch.Tensor) -> None:
+        if len(rows) > 2:
+            raise RuntimeError(reason)
+        take(batch, rows, logits)
+
+    engine = HFEngine(model_id=str(folders["qwen2"]), dtype="fp32", threads=1, batch_size=8)
+    engine.load()
+    monkeypatch.setattr(RollingBatch, "_take", choosy)
+    requests = [ask(HEAD + tail, tail, max_new_tokens=n) for n, tail in enumerate("abéT012", start=1)]
+    answers = list(engine.generate(requests))
+    assert len(answers) == len(requests)
+    naive = by_id(pairs["qwen2"].naive.generate(requests))
+    assert {r.sample_id: comparable(r) for r in answers} == {i: comparable(r) for i, r in naive.items()}
     engine.close()
 
 

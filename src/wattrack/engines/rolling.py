@@ -145,9 +145,11 @@ class RollingBatch:
             )
             for row, ids in zip(rows, own, strict=True)
         ]
-        self._going += newcomers
         self.computed_tokens += sum(len(ids) for ids in own)
         self._take(newcomers, logits)
+        self._going += (
+            newcomers  # last: where anything above fails, `_admit` puts the rows back, and they are here once
+        )
 
     def _store(self, record: Prefix, places: Tensor, own: Sequence[Sequence[int]]) -> None:
         """Copy new rows' keys and values into the slots behind those in use."""
