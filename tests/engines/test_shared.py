@@ -275,15 +275,55 @@ def test_rows_whose_first_token_cannot_be_chosen_are_answered_once(
             raise RuntimeError(reason)
         take(batch, rows, logits)
 
+    naive_engine = pairs["qwen2"].naive
     engine = HFEngine(model_id=str(folders["qwen2"]), dtype="fp32", threads=1, batch_size=8)
     engine.load()
     monkeypatch.setattr(RollingBatch, "_take", choosy)
     requests = [ask(HEAD + tail, tail, max_new_tokens=n) for n, tail in enumerate("abéT012", start=1)]
     answers = list(engine.generate(requests))
     assert len(answers) == len(requests)
-    naive = by_id(pairs["qwen2"].naive.generate(requests))
+    naive = by_id(naive_engine.generate(requests))
     assert {r.sample_id: comparable(r) for r in answers} == {i: comparable(r) for i, r in naive.items()}
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("failures", "noted"),
+    [
+        (["CUDA out of memory"], "none"),
+        (["CUDA out of memory"] * 2, "5 answers by mode naive: RuntimeError: CUDA out of memory"),
+        (["no kernel for this shape"], "5 answers by mode naive: RuntimeError: no kernel for this shape"),
+    ],
+)
+@pytest.mark.parametrize("choices", [False, True])
+def test_a_common_beginning_that_fails_costs_no_answer(
+    monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path], failures: list[str], noted: str, choices: bool
+) -> None:
+    """Memory is released and tried once more; what still fails is left to mode naive, and nothing counts as shared."""
+    from wattrack.engines import shared
+
+    def failing(model: object, ids: Sequence[int]) -> object:
+        if left:
+            raise RuntimeError(left.pop())
+        return compute_prefix(model, ids)
+
+    pair = Pair(folders["qwen2"])
+    requests = [ask_choices(4 * HEAD + t, [" 3", " 14"], t) if choices else ask(4 * HEAD + t, t) for t in "abéT0"]
+    whole, plain = computed(pair.shared, requests), computed(pair.naive, requests)
+    shared_tokens = pair.shared.facts()["tokens/shared"]
+    compute_prefix, left = shared.compute_prefix, [*failures]
+    monkeypatch.setattr(shared, "compute_prefix", failing)
+    assert computed(pair.shared, requests) == (whole if noted == "none" else plain)
+    facts = pair.shared.facts()
+    assert facts["effective/fallbacks"] == noted
+    assert facts["tokens/shared"] == shared_tokens * (2 if noted == "none" else 1)
+    left += failures
+    both = (pair.shared, pair.naive)
+    found, naive = (by_id(one.loglikelihood(requests) if choices else one.generate(requests)) for one in both)
+    assert {i: comparable(r) for i, r in found.items()} == {i: comparable(r) for i, r in naive.items()}
+    for i, response in found.items():
+        assert response.logprobs == pytest.approx(naive[i].logprobs, abs=1e-4)
+    pair.close()
 
 
 def test_another_failure_leaves_the_rest_to_mode_naive(

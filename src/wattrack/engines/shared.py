@@ -76,7 +76,10 @@ class SharedMode:
             some = [questions[i] for i in one.rows]
             with sharing(self._loaded):
                 prefix = self._prefix(some[0].options[0].ids[: one.prefix], len(some))
-                yield from self._score(some, prefix)
+                if prefix is not None:
+                    yield from self._score(some, prefix)
+            if prefix is None:
+                yield from self._naive.score(some)
 
     def _score(self, questions: Sequence[ChoiceRow], prefix: Prefix) -> Iterator[Response]:
         def decode(batch: Sequence[ChoiceRow]) -> list[Response]:
@@ -88,10 +91,21 @@ class SharedMode:
             questions, decode, lambda question: question.packed_tokens(prefix.length), self.limits.prefill_tokens
         )
 
-    def _prefix(self, ids: Sequence[int], rows: int) -> Prefix:
-        self.computed_tokens += len(ids)
-        self.shared_tokens += len(ids) * (rows - 1)
-        return compute_prefix(self._loaded.model, ids)
+    def _prefix(self, ids: Sequence[int], rows: int, *, again: bool = True) -> Prefix | None:
+        """The common beginning of so many rows; None = it fails, out of memory twice: mode naive takes them."""
+        try:
+            prefix = compute_prefix(self._loaded.model, ids)
+        except (RuntimeError, MemoryError) as e:
+            if not again or not is_out_of_memory(e):
+                self._hand_over(e, rows)
+                return None
+            log.warning("out of memory with a common beginning of %d tokens: trying once more", len(ids))
+        else:
+            self.computed_tokens += len(ids)
+            self.shared_tokens += len(ids) * (rows - 1)
+            return prefix
+        self._release()  # here, where the exception no longer keeps its tensors
+        return self._prefix(ids, rows, again=False)
 
     def _rolling(self, rows: Sequence[Row], shared: int, plan: Plan) -> Iterator[tuple[Row, Response]]:
         """Generate for rows of one prefix; what runs out of memory starts again with half as many rows."""
@@ -99,7 +113,7 @@ class SharedMode:
         broken = False
         with sharing(self._loaded):
             prefix = self._prefix(rows[0].ids[:shared], len(rows))
-            while left and not broken:
+            while left and prefix is not None and not broken:
                 batch, before = self._batch(prefix, left, plan), self.computed_tokens
                 try:
                     for finished in batch.run():
@@ -132,14 +146,18 @@ class SharedMode:
         """Halve the limits after running out of memory; True = that does not help, so mode naive takes the rest."""
         slots = min(self.limits.slots, left)
         if not is_out_of_memory(error) or slots <= 1:
-            log.warning("mode naive answers the remaining %d: %s", left, one_line(error), exc_info=True)
-            self.halvings.append(f"{left} answers by mode naive: {one_line(error)[:120]}")
+            self._hand_over(error, left)
             return True
         self._release()
         self.limits = Limits(slots=slots // 2, prefill_tokens=max(1, self.limits.prefill_tokens // 2))
         self.halvings.append(f"batch_size {slots} -> {slots // 2}: out of memory")
         log.warning("out of memory with %d rows: continuing with %d", slots, slots // 2)
         return False
+
+    def _hand_over(self, error: Exception, left: int) -> None:
+        """Note that mode naive takes so many, and why."""
+        log.warning("mode naive answers the remaining %d: %s", left, one_line(error), exc_info=True)
+        self.halvings.append(f"{left} answers by mode naive: {one_line(error)[:120]}")
 
 
 def _key(row: Row) -> tuple[str, int]:
