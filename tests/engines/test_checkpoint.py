@@ -88,6 +88,15 @@ def test_weights_that_cannot_fit_are_refused_with_both_numbers(folder: Path, mon
         HFEngine(model_id=str(folder), dtype="fp32").check()
 
 
+def test_the_dtype_does_not_scale_quantized_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    quantized = {**config, "quantization_config": {"quant_method": "awq"}, "dtype": "float16"}
+    (folder / "config.json").write_text(json.dumps(quantized))
+    size = (folder / "model.safetensors").stat().st_size
+    monkeypatch.setattr(fit, "_free_vram_bytes", lambda: size)
+    HFEngine(model_id=str(folder), dtype="fp32").check()
+
+
 def test_vram_counts_where_there_is_a_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "_free_vram_bytes", lambda: 1000)
     assert "of VRAM" in refusal(folder)

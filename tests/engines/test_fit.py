@@ -15,6 +15,7 @@ from engines.tiny_models import CONFIGS, SHAPE, ask
 from test_job import runs
 from wattrack.engines import fit, prediction
 from wattrack.engines.architectures import ARCHITECTURES
+from wattrack.engines.effective import Effective
 from wattrack.engines.fit import GIB, Fit, Shape, Work, kv_bytes_per_token, need
 from wattrack.engines.hf import HFEngine
 from wattrack.engines.loading import read_for_a_token
@@ -152,6 +153,30 @@ def test_a_32b_model_is_refused_before_a_byte_is_loaded(monkeypatch: pytest.Monk
     engine = HFEngine(model_id="Qwen/Qwen2.5-32B-Instruct", weights="random", dtype="bf16", device="cpu")
     with pytest.raises(EngineError, match=r"does not fit: 61\.0 GiB weights .* 20\.0 GiB free; would fit: nothing"):
         engine.prepare([ask("Tom has 3 apples")])
+
+
+def predicted(method: str, device: str, stored_bytes: int | None) -> Fit:
+    """Of Qwen2.5-7B, quantized by its publisher, with 11.5 GiB free."""
+    config = bundled("Qwen/Qwen2.5-7B-Instruct")
+    config.quantization_config = {"quant_method": method}
+    settings = HFEngine(model_id="org/quantized")._settings
+    effective = Effective(device=torch.device(device), dtype=torch.bfloat16, attention=None)
+    found = prediction.predict(settings, config, effective, words, [ask("Tom has")], stored_bytes)
+    return replace(found, free=int(11.5 * GIB))
+
+
+@pytest.mark.parametrize("method", ["awq", "gptq", "fp8", "bitsandbytes"])
+def test_a_quantized_checkpoint_takes_what_it_has_on_disk(method: str) -> None:
+    found = predicted(method, "cuda", 5 * GIB)
+    found.refuse(None)
+    assert found.shape.weight_bytes == 5 * GIB and found.precision == f"bf16 and {method}" and found.small is None
+    with pytest.raises(EngineError, match=r"does not fit: 14\.2 GiB weights"):
+        predicted(method, "cuda", None).refuse(None)
+
+
+def test_what_is_widened_on_a_cpu_counts_as_wide() -> None:
+    wide = pytest.approx(QWEN7B.weight_bytes, rel=1e-6)
+    assert [predicted(m, "cpu", 5 * GIB).shape.weight_bytes for m in ("awq", "fp8", "mxfp4")] == [5 * GIB, wide, wide]
 
 
 def words(text: str, **options: object) -> dict[str, Sequence[int]]:

@@ -36,7 +36,7 @@ class Checkpoint:
     weight_bytes: int | None
     """Size of the weight files; None where the hub does not say."""
     dtype: str | None
-    """Of the stored weights by config.json, e.g. "bfloat16"; None when unknown."""
+    """Of the stored weights by config.json, e.g. "bfloat16"; None when unknown or where they are quantized."""
     tokenizer: bool = True
     """False: none beside the configuration, which only random weights can do without."""
     architecture: Mapping[str, object] | None = None
@@ -92,7 +92,8 @@ def _in_folder(folder: Path, *, source: str, revision: str | None, needs_weights
     weights = _weight_files(folder) if needs_weights else []
     for file in weights:
         _refuse_truncated(file)
-    dtype = config.get("dtype") or config.get("torch_dtype")
+    # Quantized weights keep their size in any dtype.
+    dtype = None if config.get("quantization_config") else config.get("dtype") or config.get("torch_dtype")
     return Checkpoint(
         source=source,
         revision=revision,

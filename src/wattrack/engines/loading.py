@@ -142,7 +142,7 @@ def prime(settings: Settings, checkpoint: Checkpoint, requests: Sequence[Request
         tokenizer = _tokenizer(settings, checkpoint, config)
         effective = resolve(settings, config)
         held = KEEPER.held_bytes(_key(settings, checkpoint, effective))
-        fit = predict(settings, config, effective, tokenizer, requests)
+        fit = predict(settings, config, effective, tokenizer, requests, checkpoint.weight_bytes)
     _check_constraints(config, tokenizer, requests)
     fit = replace(fit, free=None if fit.free is None else fit.free + held, used=max(0, fit.used - held))
     fit.refuse(settings.batch_size)

@@ -17,14 +17,24 @@ from wattrack.schema import ChoiceRequest, Request
 
 _QUANTIZED_BYTES = {"4bit": 0.516, "8bit": 1.0}
 """Per parameter of a linear layer: NF4 with quantized constants; one byte."""
+_WIDENED_ON_CPU = ("fp8", "mxfp4")
+"""Quantized checkpoints that transformers loads as bf16 where there is no GPU."""
 _TEMPLATE_TOKENS = 32
 """What a chat template adds to a short conversation, about."""
 
 
 def predict(
-    settings: Settings, config: Any, effective: Effective, tokenizer: Any, requests: Sequence[Request | ChoiceRequest]
+    settings: Settings,
+    config: Any,
+    effective: Effective,
+    tokenizer: Any,
+    requests: Sequence[Request | ChoiceRequest],
+    stored_bytes: int | None = None,
 ) -> Fit:
-    """What these requests need of this model, and what is free. `Fit.refuse` judges it."""
+    """What these requests need of this model, and what is free. `Fit.refuse` judges it.
+
+    `stored_bytes` is the size of the weight files: what a checkpoint that is quantized already takes.
+    """
     model = empty_model(config, effective.dtype)
     device = effective.device.type
     used = int(psutil.Process().memory_info().rss)
@@ -37,7 +47,12 @@ def predict(
         free=free_bytes(device),
         used=used,
     )
-    return replace(fit, small=_small(config, effective, device, fit.shape))
+    method = _stored_quantization(config, device)
+    if method is None:
+        return replace(fit, small=_small(config, effective, device, fit.shape))
+    if stored_bytes is None:
+        return fit
+    return replace(fit, precision=f"{fit.precision} and {method}", shape=replace(fit.shape, weight_bytes=stored_bytes))
 
 
 def empty_model(config: Any, dtype: torch.dtype) -> Any:
@@ -72,6 +87,15 @@ def shape(model: Any, whole_config: Any, dtype: torch.dtype, quantization: str) 
         activation_bytes_per_token=widest * size,
         logits_bytes_per_row=int(config.vocab_size) * (size + 4),
     )
+
+
+def _stored_quantization(config: Any, device: str) -> str | None:
+    """How a checkpoint's weights are quantized and stay so on this device; None = they take their dtype's size."""
+    stored = getattr(config, "quantization_config", None)  # a dict, as in config.json
+    if stored is None:
+        return None
+    method = str(stored.get("quant_method", "quantized"))
+    return None if device == "cpu" and method in _WIDENED_ON_CPU else method
 
 
 def _small(config: Any, effective: Effective, device: str, own: Shape) -> Shape | None:
