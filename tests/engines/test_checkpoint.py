@@ -52,6 +52,17 @@ def test_a_folder_with_a_part_missing_is_named(folder: Path, gone: list[str], me
     assert message in refusal(folder)
 
 
+def test_weights_that_lie_there_twice_are_counted_once(folder: Path) -> None:
+    size = (folder / "model.safetensors").stat().st_size
+    shutil.copy(folder / "model.safetensors", folder / "consolidated.safetensors")
+    assert locate(str(folder), "main").weight_bytes == size
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00001.safetensors", "b": "model-00001-of-00001.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "pytorch_model.bin").write_bytes(b"0")
+    assert locate(str(folder), "main").weight_bytes == size
+
+
 def test_a_missing_shard_is_named(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}

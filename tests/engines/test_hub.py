@@ -74,6 +74,27 @@ def test_a_model_on_the_hub_is_pinned_to_its_commit(hub: type[Hub]) -> None:
     assert found.weight_bytes == 3 * GIB
 
 
+SHARDS = {f"model-0000{i}-of-00003.safetensors": i * GIB for i in (1, 2, 3)}
+BINS = {"pytorch_model-00001-of-00001.bin": 5 * GIB, "pytorch_model.bin.index.json": 9}
+
+
+@pytest.mark.parametrize(
+    ("files", "gib"),
+    [
+        ({**SHARDS, "model.safetensors.index.json": 9, "consolidated.safetensors": 6 * GIB}, 6),
+        ({**SHARDS, "model.safetensors.index.json": 9, "model.safetensors": 4 * GIB}, 4),
+        ({**SHARDS, "model.safetensors.index.json": 9, **BINS, "model.fp16.safetensors": GIB}, 6),
+        ({**BINS, "consolidated.safetensors": 6 * GIB, "training_args.bin": GIB}, 5),
+        ({**BINS, "pytorch_model.bin": 2 * GIB}, 2),
+        ({"model.safetensors.index.json": 9, "weights.safetensors": GIB}, None),  # shards of names of their own
+        ({**SHARDS, "model.safetensors.index.json": 9, "model-00004-of-00004.safetensors": None}, None),
+    ],
+)
+def test_only_what_would_be_read_is_counted(hub: type[Hub], files: dict[str, int | None], gib: int | None) -> None:
+    hub.answers = {"/revision/main": (200, "", info(files={"config.json": 9, "tokenizer.json": 9, **files}))}
+    assert locate("org/model", "main").weight_bytes == (None if gib is None else gib * GIB)
+
+
 def test_its_size_on_the_hub_counts_against_memory(hub: type[Hub], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit, "_free_vram_bytes", lambda: None)
     monkeypatch.setattr(fit, "_free_ram_bytes", lambda: 2 * GIB)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TypeVar
 
@@ -215,10 +216,20 @@ def _on_hub(model_id: str, revision: str, *, needs_weights: bool) -> Checkpoint:
 
 
 def _stored_bytes(sizes: Mapping[str, int | None]) -> int | None:
-    """Of all weight files of the preferred format; None where the hub does not say."""
-    suffix = ".safetensors" if any(name.endswith(".safetensors") for name in sizes) else ".bin"
-    weights = [size for name, size in sizes.items() if name.endswith(suffix)]
-    return None if None in weights else sum(size for size in weights if size is not None)
+    """Of the files that transformers would read, in its order of preference; None where the hub does not say.
+
+    Others may lie beside them: Mistral's repositories hold the same weights again as consolidated.safetensors.
+    """
+    weights: list[int | None] = []
+    for name in _WEIGHTS:
+        stem, suffix = name.split(".")
+        if name in sizes:
+            weights = [sizes[name]]
+        elif f"{name}.index.json" in sizes:
+            weights = [size for file, size in sizes.items() if fnmatch(file, f"{stem}-*-of-*.{suffix}")]
+        if weights:
+            break
+    return sum(size for size in weights if size is not None) if weights and None not in weights else None
 
 
 def _within_deadline(call: Callable[[], T]) -> T:
