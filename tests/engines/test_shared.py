@@ -20,6 +20,7 @@ FALLING_BACK = {
     "gemma2": "sliding window of 16",
     "mistral": "sliding window of 48",
     "long_rope": "dynamic rotary embeddings",
+    "phi3_long": "longrope rotary embeddings",
     "mamba": "layers of linear_attention",
 }
 """Architectures that must not share here, and why."""

@@ -95,6 +95,19 @@ CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     "long_rope": lambda: LlamaConfig(
         **SHAPE, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
     ),
+    "phi3_long": lambda: Phi3Config(
+        **{**SHAPE, "max_position_embeddings": 512},
+        sliding_window=None,
+        original_max_position_embeddings=64,
+        rope_parameters={
+            "rope_type": "longrope",
+            "short_factor": [1.0] * 4,
+            "long_factor": [2.0, 4.0, 8.0, 16.0],
+            "rope_theta": 10000.0,
+            "original_max_position_embeddings": 64,
+            "factor": 8.0,
+        },
+    ),
     "mamba": lambda: MambaConfig(vocab_size=320, hidden_size=32, state_size=4, num_hidden_layers=2),
 }
 

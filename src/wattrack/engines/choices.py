@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from wattrack.engines import ropes
 from wattrack.engines.attention import Prefix
 from wattrack.engines.packing import ROOT, PackedRow, forward
 from wattrack.engines.prefixes import common
@@ -155,19 +156,28 @@ def score_naive(model: Any, questions: Sequence[ChoiceRow], pad_id: int) -> list
     """Every option as a row of its own, right-padded, nothing shared: the reference."""
     started_s, started_unix_ms = time.perf_counter(), time.time_ns() // 1_000_000
     options = [option for question in questions for option in question.options]
-    width = max(len(option.ids) - 1 for option in options)
-    ids = [[*option.ids[:-1], *(pad_id,) * (width + 1 - len(option.ids))] for option in options]
-    mask = [[1] * (len(option.ids) - 1) + [0] * (width + 1 - len(option.ids)) for option in options]
-    inputs = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
-    with torch.inference_mode():
-        logits = model(**{name: tensor.to(model.device) for name, tensor in inputs.items()}, use_cache=False).logits
-        sums = [
-            sum(token_logprobs(row, range(o.start - 1, len(o.ids) - 1), o.ids[o.start :]))
-            for row, o in zip(logits, options, strict=True)
-        ]
+    sums = [0.0] * len(options)
+    for some in ropes.apart([(len(option.ids), 0) for option in options], ropes.limit(model)):
+        for i, value in zip(some, _plain_sums(model, [options[i] for i in some], pad_id), strict=True):
+            sums[i] = value
     latency_s = time.perf_counter() - started_s
     responses, rest = [], iter(sums)
     for question in questions:
         own = tuple(next(rest) for _ in question.options)
         responses.append(respond(question, own, latency_s, started_unix_ms, len(options)))
     return responses
+
+
+def _plain_sums(model: Any, options: Sequence[Option], pad_id: int) -> list[float]:
+    """Log-probabilities of the options' continuations, from one padded pass."""
+    width = max(len(option.ids) - 1 for option in options)
+    ids = [[*option.ids[:-1], *(pad_id,) * (width + 1 - len(option.ids))] for option in options]
+    mask = [[1] * (len(option.ids) - 1) + [0] * (width + 1 - len(option.ids)) for option in options]
+    inputs = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+    ropes.forget(model)
+    with torch.inference_mode():
+        logits = model(**{name: tensor.to(model.device) for name, tensor in inputs.items()}, use_cache=False).logits
+        return [
+            sum(token_logprobs(row, range(o.start - 1, len(o.ids) - 1), o.ids[o.start :]))
+            for row, o in zip(logits, options, strict=True)
+        ]

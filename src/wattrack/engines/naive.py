@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from wattrack.engines import ropes
 from wattrack.engines.batching import Batcher, Row, one_line
 from wattrack.engines.choices import ChoiceRow, score_naive
 from wattrack.engines.decoding import Plan, decode_batch
@@ -17,17 +18,27 @@ _COMPILER_MODULES = ("torch._dynamo", "torch._inductor", "triton")
 
 
 class NaiveMode:
-    """Length-sorted padded batches in which every position of every row is computed."""
+    """Length-sorted padded batches in which every position of every row is computed.
+
+    Where a model's rotary embeddings depend on length, what grows long is computed alone.
+    """
 
     def __init__(self, loaded: Loaded, batcher: Batcher) -> None:
         """`batcher` owns the batch size and survives what fails."""
         self._loaded = loaded
         self._batcher = batcher
+        self._alike_up_to = ropes.limit(loaded.model)
         self.computed_tokens = 0
 
     def generate(self, rows: Sequence[Row], plan: Plan) -> Iterator[Response]:
         """One Response per row as batches finish."""
-        yield from self._batcher.run(rows, partial(self._decode, plan))
+        lengths = [(len(row.ids), row.new_tokens) for row in rows]
+        most, fallbacks = self._alike_up_to, self._loaded.effective.fallbacks
+        line = f"batches -> single rows beyond {most} tokens: rotary embeddings depend on the longest text"
+        if most is not None and line not in fallbacks and any(sum(length) > most for length in lengths):
+            fallbacks.append(line)
+        for some in ropes.apart(lengths, most):
+            yield from self._batcher.run([rows[i] for i in some], partial(self._decode, plan))
 
     def score(self, questions: Sequence[ChoiceRow]) -> Iterator[Response]:
         """One Response with log-probabilities per question."""
@@ -44,6 +55,7 @@ class NaiveMode:
 
     def _decode(self, plan: Plan, batch: Sequence[Row]) -> list[Response]:
         loaded = self._loaded
+        ropes.forget(loaded.model)
         try:
             responses = decode_batch(loaded, plan, batch)
         except Exception as e:

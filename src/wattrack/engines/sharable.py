@@ -2,8 +2,7 @@
 
 from typing import Any
 
-_ROPE_BY_LENGTH = ("dynamic", "longrope")
-"""Rotary embeddings that depend on the length of the whole text."""
+from wattrack.engines import ropes
 
 
 def why_not(model: Any, longest: int) -> str | None:
@@ -22,16 +21,8 @@ def why_not(model: Any, longest: int) -> str | None:
     window = getattr(config, "sliding_window", None)
     if window is not None and longest > window and (not kinds or "sliding_attention" in kinds):
         return f"texts of up to {longest} tokens exceed the sliding window of {window}"
-    if (rope := _rope_by_length(config)) is not None:
+    if (rope := ropes.by_length(config)) is not None:
         return f"{rope} rotary embeddings depend on the length of the whole text"
     if any(getattr(module, "sinks", None) is not None for module in model.modules()):
         return "its attention sinks take part in every softmax"
     return None
-
-
-def _rope_by_length(config: Any) -> str | None:
-    parameters = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    # Models with several kinds of layers have one set of parameters for each.
-    sets = [parameters, *(value for value in parameters.values() if isinstance(value, dict))]
-    kinds = [one.get("rope_type", one.get("type")) for one in sets]
-    return next((str(kind) for kind in kinds if kind in _ROPE_BY_LENGTH), None)
