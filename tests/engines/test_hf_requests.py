@@ -1,7 +1,9 @@
 """What the engine does with stop strings, chat prompts, impossible requests and failing hardware."""
 
 import gc
+import json
 import logging
+import shutil
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -121,6 +123,29 @@ def test_a_special_token_as_stop_string_ends_the_row(engine: HFEngine) -> None:
     with scripted(engine, {len(ids_of(engine, PROMPT)): [*bytes_of(engine, "17"), 4, *bytes_of(engine, "99")]}):
         [response] = only(engine, ask(PROMPT, stop=("<|im_end|>",), max_new_tokens=8))
     assert (response.text, response.output_tokens, response.finish_reason) == ("17", 3, "stop")
+
+
+@pytest.mark.parametrize("mode", ["shared", "naive"])
+def test_a_special_token_that_only_tokenizer_json_knows_ends_the_row(
+    folders: dict[str, Path], tmp_path: Path, mode: str
+) -> None:
+    """As <|eot_id|> in some conversions of Llama 3: texts leave it out, all_special_tokens does not have it."""
+    folder = Path(shutil.copytree(folders["qwen2"], tmp_path / "model"))
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    kept = {name: value for name, value in config.items() if "special_tokens" not in name}
+    (folder / "tokenizer_config.json").write_text(json.dumps(kept))
+    engine = HFEngine(model_id=str(folder), dtype="fp32", threads=1, mode=mode)
+    engine.load()
+    assert "<|im_end|>" not in engine._ready()[0].tokenizer.all_special_tokens
+    weights = engine._ready()[0].model.get_output_embeddings()
+    ends = engine._ready()[0].tokenizer.convert_tokens_to_ids("<|im_end|>")
+    hook = weights.register_forward_hook(
+        lambda module, inputs, logits: logits.index_fill(-1, torch.tensor([ends]), 1e4)
+    )
+    [response] = only(engine, ask(PROMPT, stop=("<|im_end|>", "\n"), max_new_tokens=8))
+    assert (response.text, response.output_tokens, response.finish_reason) == ("", 1, "stop")
+    hook.remove()
+    engine.close()
 
 
 def test_an_immediate_end_token_is_an_empty_answer_of_one_token(engine: HFEngine) -> None:

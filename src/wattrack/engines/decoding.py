@@ -14,7 +14,6 @@ from wattrack.engines.stamps import SeededSampler, StampStreamer, StopRows
 from wattrack.engines.stops import StopStrings
 from wattrack.errors import EngineError
 from wattrack.schema import Generation, Response
-from wattrack.scorers.reasoning import is_mark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +48,8 @@ class Answer:
 def plan(loaded: Loaded, generation: Generation, longest_prompt: int, grammars: Grammars | None = None) -> Plan:
     """Prepare the settings. `longest_prompt` (tokens) sizes a static cache for all batches."""
     tokenizer = loaded.tokenizer
-    special = dict(zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True))
-    # Special tokens are not part of the text, so a stop string that is one ends the row like an end token; marks are.
-    special = {text: token for text, token in special.items() if not is_mark(text)}
-    end_ids = tuple(dict.fromkeys((*loaded.end_ids, *(special[stop] for stop in generation.stop if stop in special))))
+    special = _unwritten(loaded, generation.stop)
+    end_ids = tuple(dict.fromkeys((*loaded.end_ids, *special.values())))
     if generation.fixed_length:
         end_ids = ()
     cache = dict(loaded.effective.cache)
@@ -72,6 +69,20 @@ def plan(loaded: Loaded, generation: Generation, longest_prompt: int, grammars: 
         lambda token: str(tokenizer.convert_ids_to_tokens(token)),
     )
     return Plan(generation=generation, config=config, end_ids=end_ids, stops=stops, grammars=grammars)
+
+
+def _unwritten(loaded: Loaded, stops: Sequence[str]) -> dict[str, int]:
+    """The stop strings that are tokens which texts leave out: no text holds them, so they end a row like an end token.
+
+    tokenizer.json may mark tokens as special that the tokenizer's own list of special tokens lacks.
+    """
+    tokenizer = loaded.tokenizer
+    tokens = {stop: tokenizer.convert_tokens_to_ids(stop) for stop in stops}
+    return {
+        stop: token
+        for stop, token in tokens.items()
+        if isinstance(token, int) and tokenizer.convert_ids_to_tokens(token) == stop and not loaded.marks.text([token])
+    }
 
 
 def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Response]:
