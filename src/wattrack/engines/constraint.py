@@ -128,10 +128,16 @@ class Grammars:
 class ConstraintProcessor(LogitsProcessor):
     """`Grammars.masked` for generate(): one matcher per row of the batch."""
 
-    def __init__(self, grammars: Grammars, matchers: Sequence[Any], end_ids: Sequence[int], newest: Any) -> None:
-        """`newest` gives the tokens of the latest step from the host, so that the device need not be waited for."""
+    def __init__(
+        self, grammars: Grammars, matchers: Sequence[Any], lengths: Sequence[int], end_ids: Sequence[int], newest: Any
+    ) -> None:
+        """`lengths` are each row's most new tokens: what generate() adds to a shorter row is no part of its answer.
+
+        `newest` gives the tokens of the latest step from the host, so that the device need not be waited for.
+        """
         self._grammars = grammars
         self._live = list(matchers)
+        self._left = list(lengths)
         self._end_ids = frozenset(end_ids)
         self._newest = newest
 
@@ -139,8 +145,10 @@ class ConstraintProcessor(LogitsProcessor):
         """Scores of shape (batch, vocabulary); rows that have ended are left alone."""
         newest = self._newest() or [None] * len(self._live)
         self._live = [
-            None if token in self._end_ids else matcher for matcher, token in zip(self._live, newest, strict=True)
+            None if token in self._end_ids or not left else matcher
+            for matcher, token, left in zip(self._live, newest, self._left, strict=True)
         ]
+        self._left = [max(0, left - 1) for left in self._left]
         return self._grammars.masked(scores, self._live, newest)  # type: ignore[return-value]
 
 

@@ -96,7 +96,8 @@ def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Respon
     started_unix_ms = time.time_ns() // 1_000_000
     streamer = StampStreamer()
     matchers = [None if plan.grammars is None else plan.grammars.begin(row.request) for row in rows]
-    masks = ConstraintProcessor(plan.grammars, matchers, plan.end_ids, streamer.newest) if plan.grammars else None
+    grammars, newest = plan.grammars, streamer.newest
+    masks = ConstraintProcessor(grammars, matchers, lengths, plan.end_ids, newest) if grammars else None
     output = loaded.model.generate(
         input_ids=ids,
         attention_mask=mask,
