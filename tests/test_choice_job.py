@@ -68,6 +68,13 @@ def test_a_choice_job_leaves_everything(run_here: Runner, rows: Path, capsys: py
     assert "questions/s" in capsys.readouterr().out
 
 
+def test_shared_tokens_are_those_of_the_measured_phase(run_here: Runner, rows: Path) -> None:
+    assert ask(run_here, rows, "probe_questions=2") == 0
+    run, _ = job(rows)
+    # Eight questions have a beginning of 112 tokens in common, which one of them computes; the warm-up's do not count.
+    assert int(run.data.params["tokens/shared"]) == 7 * 112
+
+
 def test_the_examples_are_part_of_the_runs_identity(run_here: Runner, rows: Path) -> None:
     assert ask(run_here, rows, "limit=2", "probe_questions=0") == 0
     before, _ = job(rows)

@@ -23,6 +23,11 @@ Find = Callable[[str, str], Earlier | None]
 """(run key, machine) -> what an interrupted run of the same identity left to continue."""
 
 
+_SHARED = "tokens/shared"
+_OF_THROUGHPUT = ("effective/batch_size", "memory/vram_predicted_gib", "memory/rss_predicted_gib")
+"""Facts that every call of the engine finds anew."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """What came out of the measured phases."""
@@ -66,7 +71,7 @@ def measure(plan: Plan, questions: Questions, console: Console, find: Find) -> M
         probe = benchmark.latency_probe(engine, probed, meter)
         records = _score(plan, questions, responses)
         total_s = time.perf_counter() - started_s
-        facts, hardware = _facts(plan), meter.facts()
+        facts, hardware = {**_facts(plan), **job.facts}, meter.facts()
     before = job.earlier.segments if job.earlier is not None else ()
     readings, points = segments.total(_with_carbon(plan), before), job.energy_points()
     if facts.get("effective/device") == "cpu" and "gpu.count" in hardware:
@@ -105,13 +110,18 @@ class _Job:
         self._segment: SegmentLog | None = None
         self._computed_before = self._answered = 0
         self._computed: int | None = None  # as it was when the generate window closed
+        self._shared_before = 0
+        self.facts: dict[str, object] = {}
+        """Of the engine, about the throughput phase; the probe's single requests would change them."""
         self.run_key = self._machine = ""
         self.earlier: Earlier | None = None
 
     def begin(self, find: Find) -> None:
         """The model is loaded: the job's identity is known, and whether there is something to continue."""
         plan, questions = self._plan, self._questions
-        revision = plan.engine.facts().get("model/revision")
+        facts = plan.engine.facts()
+        revision = facts.get("model/revision")
+        self._shared_before = _count(facts.get(_SHARED))
         self.run_key = run_key(plan.cfg, questions.facts, questions.prompt, None if revision is None else str(revision))
         self._machine = _machine(plan.meter.facts())
         self.earlier = find(self.run_key, self._machine)
@@ -138,11 +148,19 @@ class _Job:
                 plan.output_dir, self.run_key, self._machine, plan.meter, self.computed_tokens, self.earlier
             )
             try:
-                return benchmark.collect(
+                responses = benchmark.collect(
                     plan.engine, requests, plan.meter, journal, lambda r: self._on_response(r, progress), carried
                 )
             finally:  # the probe computes too, and what the segment says is written after it
                 self._computed = self.computed_tokens()
+        self._note_facts()
+        return responses
+
+    def _note_facts(self) -> None:
+        found = self._plan.engine.facts()
+        self.facts = {name: found[name] for name in _OF_THROUGHPUT if name in found}
+        if _SHARED in found:
+            self.facts[_SHARED] = _count(found[_SHARED]) - self._shared_before
 
     def energy_points(self) -> list[tuple[int, int, float]]:
         """(answers, unix ms, joules) while this process generated, counted from the first segment on."""
@@ -172,6 +190,10 @@ class _Job:
         joules = self._plan.meter.energy_so_far_j("generate")
         if joules is not None:
             self._points.append((self._answered, benchmark.now_unix_ms(), joules))
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _machine(hardware: Mapping[str, str]) -> str:

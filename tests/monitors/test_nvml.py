@@ -195,6 +195,7 @@ def test_peak_memory_is_the_highest_sampled_and_starts_anew_per_window(fake: Ins
     clock.now_s += 1.0
     gpu.used_bytes, gpu.processes = 5 * 2**30, {os.getpid(): 2 * 2**30, 1: 2**30}
     monitor.sample()
+    assert monitor.peaks_since(state)["memory/vram_peak_gib"] == 5.0  # what a killed process leaves
     gpu.used_bytes, gpu.processes = 3 * 2**30, {os.getpid(): 2**30}
     names = ("memory/vram_peak_gib", "gpu_0/memory_peak_gib", "memory/vram_occupancy_percent")
     names += ("memory/vram_added_gib", "memory/vram_process_peak_gib")

@@ -123,6 +123,10 @@ class NvmlMonitor:
         notes, flags = self._state(state.others, self._list_processes())
         return {"gpu": total(parts, notes, flags)}, self._peaks()
 
+    def peaks_since(self, state: object) -> Mapping[str, float]:
+        """The peaks so far, as of the latest sample."""
+        return self._peaks()
+
     def sample(self) -> Mapping[str, float]:
         """Power, memory, load, temperature and clock of every GPU in scope."""
         values: dict[str, float] = {}
