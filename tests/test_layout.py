@@ -34,7 +34,7 @@ LAYERS = [
     {"comparison"},
     {"description", "wiring", "tracking"},
     {"artifacts", "plan", "segments", "stored", "availability", "catalogue"},
-    {"measurement"},
+    {"measurement", "delivery"},
     {"job"},
     {"judging", "similarity"},
     {"sweep", "rescoring"},

@@ -244,13 +244,15 @@ def _doctor(options: argparse.Namespace) -> int:
     root = places.root()
     uri = store_uri(None, root)
     ensure_store(uri)
-    closed = Tracker(uri, None, artifact_root=root / "mlruns").close_dead_runs()
-    _console.print(f"store: {uri}\nruns whose process had died, now KILLED: {len(closed)}", soft_wrap=True)
+    ended = list(Tracker(uri, None, artifact_root=root / "mlruns").close_dead_runs().values())
+    _console.print(f"store: {uri}\nruns whose process had died, now KILLED: {ended.count('KILLED')}", soft_wrap=True)
+    if finished := ended.count("FINISHED"):
+        _console.print(f"runs whose results were logged and which only had not ended, now FINISHED: {finished}")
     return FINISHED
 
 
 def _sync(options: argparse.Namespace) -> int:
-    from wattrack.job import log_unlogged
+    from wattrack.delivery import log_unlogged
     from wattrack.spool import UNLOGGED
 
     folder = options.folder or places.root() / "multirun"
@@ -258,7 +260,7 @@ def _sync(options: argparse.Namespace) -> int:
         raise ConfigError(f"{folder}: no such folder")
     spooled = sorted(folder.rglob(UNLOGGED))
     for path in spooled:
-        _console.print(f"{path.parent}: logged as run {log_unlogged(path)}", highlight=False, soft_wrap=True)
+        _console.print(f"{path.parent}: logged as run {log_unlogged(path, _console)}", highlight=False, soft_wrap=True)
     _console.print(f"{len(spooled)} result(s) logged")
     return FINISHED
 

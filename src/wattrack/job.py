@@ -1,22 +1,22 @@
 """One job: a composed configuration in, one MLflow run and one output folder out."""
 
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from wattrack import benchmark, environment, places, plausibility, segments
-from wattrack.artifacts import FILES, write_results
+from wattrack import benchmark, environment, plausibility, segments
+from wattrack.artifacts import write_results
 from wattrack.comparison.conditions import conditions
 from wattrack.comparison.table import job_table
 from wattrack.comparison.varied import SWEPT
 from wattrack.config import Resume
+from wattrack.delivery import close_run, log_result, open_tracker, write_failure
 from wattrack.description import describe, source_tags
-from wattrack.errors import TrackingError, WattrackError
 from wattrack.footprint import Prices
 from wattrack.identity import flatten
 from wattrack.measurement import Find, Measured, measure
@@ -25,12 +25,9 @@ from wattrack.plausibility import Evidence
 from wattrack.redaction import redacted
 from wattrack.schema import ChoiceRequest, JobResult, JobStart, Record, Request
 from wattrack.segments import Earlier
-from wattrack.spool import UNLOGGED, load_unlogged, save_unlogged
 from wattrack.summary import Metrics, grammar, running, summarize, unscored, unscored_records
 from wattrack.tasks.task import Questions
-from wattrack.tracking.store import Status, Tracker, ensure_store, store_uri
-
-log = logging.getLogger(__name__)
+from wattrack.tracking.store import Status, Tracker
 
 _ENGINE_METRICS = {
     "tokens/computed": "tokens/computed",
@@ -59,6 +56,7 @@ def run_job(plan: Plan, console: Console) -> float | None:
         dataset = questions.facts
         result = _result(plan, questions, console, _continuation(plan, tracker, run_id))
         log_result(tracker, run_id, start, result, plan.output_dir)
+        write_results(plan.output_dir, run_id, "FINISHED", None, result, dataset)
         status = "FINISHED"
     except KeyboardInterrupt:
         status, error = "KILLED", "interrupted"
@@ -67,8 +65,9 @@ def run_job(plan: Plan, console: Console) -> float | None:
         error = f"{type(e).__name__}: {e}"
         raise
     finally:
-        write_results(plan.output_dir, run_id, status, error, result, dataset)
-        close_run(tracker, run_id, status, error, plan.output_dir)
+        if status != "FINISHED":
+            write_failure(partial(write_results, plan.output_dir, run_id, status, error, result, dataset), console)
+        close_run(tracker, run_id, status, error, plan.output_dir, console)
     console.print(job_table(plan.name, result.metrics))
     _print_failures(console, result.records)
     if (why := result.tags.get("quality.status")) is not None:
@@ -95,14 +94,6 @@ def _print_plausibility(console: Console, tags: Mapping[str, str]) -> None:
             console.print(
                 f"  {name.removeprefix('plausibility.')} {text}", style="yellow", markup=False, highlight=False
             )
-
-
-def open_tracker(cfg: DictConfig) -> Tracker:
-    """The store of this configuration, created when missing; TrackingError when it cannot be used."""
-    root = places.root()
-    uri = store_uri(cfg.tracking.uri, root)
-    ensure_store(uri)
-    return Tracker(uri, cfg.tracking.experiment, artifact_root=root / "mlruns", traces=cfg.tracking.traces)
 
 
 def print_links(console: Console, tracker: Tracker, run_ids: Sequence[str], cfg: DictConfig) -> None:
@@ -237,26 +228,6 @@ def _prices(cfg: DictConfig) -> Prices:
     )
 
 
-def log_result(tracker: Tracker, run_id: str, start: JobStart, result: JobResult, output_dir: Path) -> None:
-    """Log the result; when the store fails now, keep it on disk for `wattrack sync` and say so."""
-    try:
-        tracker.log(run_id, result)
-    except TrackingError as e:
-        save_unlogged(output_dir / UNLOGGED, start, result)
-        raise TrackingError(f"{e} The results are in {output_dir}; when the store is back: wattrack sync") from e
-
-
-def log_unlogged(path: Path) -> str:
-    """Log a spooled result to the store that its configuration names; returns the run id and removes the spool."""
-    start, result = load_unlogged(path)
-    tracker = open_tracker(DictConfig(OmegaConf.create(start.config_yaml)))
-    run_id = tracker.start(start)
-    tracker.log(run_id, result)
-    close_run(tracker, run_id, "FINISHED", None, path.parent)
-    path.unlink()
-    return run_id
-
-
 def dry_run(plan: Plan, console: Console) -> None:
     """Say what would run and show the exact first prompt; nothing is written, no model is loaded."""
     questions = plan.questions()
@@ -295,14 +266,3 @@ def _shown(request: Request | ChoiceRequest) -> str:
             lines.append(candidate.context)
         lines.append(f"[continuation] {json.dumps(candidate.continuation, ensure_ascii=False)}")
     return "\n".join(lines)
-
-
-def close_run(tracker: Tracker, run_id: str, status: Status, error: str | None, output_dir: Path) -> None:
-    """Attach the job's files and close the run; failing to do so must not hide why the job failed."""
-    try:
-        for name in FILES:
-            if (output_dir / name).is_file():
-                tracker.log_file(run_id, output_dir / name, "job")
-        tracker.end(run_id, status, error)
-    except WattrackError as e:
-        log.warning("the MLflow run %s could not be closed: %s", run_id, e)

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -15,11 +16,12 @@ from rich.console import Console
 from wattrack import benchmark, config, places, wiring
 from wattrack.artifacts import write_results
 from wattrack.comparison.table import number, score
+from wattrack.delivery import close_run, log_result, open_tracker, write_failure
 from wattrack.description import too_few
 from wattrack.engines.embedder import Embedder
 from wattrack.errors import ConfigError, DatasetError, ScoringError
 from wattrack.identity import flatten, job_name, rescored_key
-from wattrack.job import UNSCORED, close_run, job_start, log_result, open_tracker
+from wattrack.job import UNSCORED, job_start
 from wattrack.judging import Judged, judge
 from wattrack.refusal import choices
 from wattrack.schema import JobResult, Readings, Record, Response
@@ -293,13 +295,15 @@ def _log(
     error = None
     try:
         log_result(tracker, run_id, start, result, folder)
+        write_results(folder, run_id, "FINISHED", None, result, result.dataset)
         status = "FINISHED"
     except BaseException as e:
         error = f"{type(e).__name__}: {e}"
         raise
     finally:
-        write_results(folder, run_id, status, error, result, result.dataset)
-        close_run(tracker, run_id, status, error, folder)
+        if status != "FINISHED":
+            write_failure(partial(write_results, folder, run_id, status, error, result, result.dataset), console)
+        close_run(tracker, run_id, status, error, folder, console)
     console.print(f"logged as run {run_id}, in {_shown(folder)}", markup=False, highlight=False, soft_wrap=True)
     return run_id
 

@@ -1,8 +1,10 @@
-"""Which process a run belongs to, and whether that process still lives."""
+"""Which process a run belongs to, whether that process still lives, and whether its job had finished."""
 
+import json
 import os
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 
 import psutil
 
@@ -36,3 +38,12 @@ def is_alive(tags: Mapping[str, str]) -> bool:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def had_finished(run_id: str, tags: Mapping[str, str]) -> bool:
+    """Whether the job's folder on this host says that all results of the run were logged."""
+    try:
+        summary = json.loads((Path(tags["wattrack.output_dir"]) / "summary.json").read_text("utf-8"))
+        return bool(summary["status"] == "FINISHED" and summary["mlflow_run_id"] == run_id)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

@@ -230,26 +230,28 @@ class Tracker:
                         copied = Path(self._client.download_artifacts(run_id, found.path, str(folder)))
                         copied.replace(folder / copied.name)
 
-    def close_dead_runs(self, keep: Collection[str] = ()) -> list[str]:
-        """End as KILLED what was left RUNNING on this host by processes that are gone, or by this process itself.
+    def close_dead_runs(self, keep: Collection[str] = ()) -> dict[str, Status]:
+        """End what was left RUNNING on this host by processes that are gone, or by this process itself.
+
+        KILLED, unless the job's folder says that it had finished and only its run could not be ended.
 
         Args:
             keep: runs of this process that are still at work.
 
         Returns:
-            Ids of the runs closed.
+            How each run was ended, by its id.
         """
         host = processes.owner_tags()["wattrack.host"]
         running = self._search(f"attributes.status = 'RUNNING' and tags.`wattrack.host` = '{host}'")
-        dead = [
-            run.info.run_id
-            for run in running
-            if run.info.run_id not in keep
-            and (processes.is_mine(run.data.tags) or not processes.is_alive(run.data.tags))
-        ]
-        for run_id in dead:
-            self.end(run_id, "KILLED", "the process ended without closing the run")
-        return dead
+        ended: dict[str, Status] = {}
+        for run in running:
+            run_id, tags = run.info.run_id, run.data.tags
+            if run_id in keep or (processes.is_alive(tags) and not processes.is_mine(tags)):
+                continue
+            finished = processes.had_finished(run_id, tags)
+            ended[run_id] = "FINISHED" if finished else "KILLED"
+            self.end(run_id, ended[run_id], None if finished else "the process ended without closing the run")
+        return ended
 
     def save_views(self) -> None:
         """Write the saved views of this tracker's experiment; a failure costs a warning."""

@@ -1,0 +1,90 @@
+"""A job and a store that refuses a part of it: what ends how, what is said, and what `wattrack sync` mends."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow.entities import Run
+
+from store_server import Store, mlflow_server, proxy
+from wattrack import cli
+
+Runner = Callable[..., int]
+JOB = ("model=demo_xs", "limit=3", "probe_questions=0", "tracking.traces=none")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with mlflow_server(tmp_path_factory.mktemp("server")) as port:
+        yield port
+
+
+@pytest.fixture
+def store(server: int, run_without_store: Runner, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The server, which job and commands of this test find by the environment; it is not asked again after a 5xx."""
+    with proxy(server) as found:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", found.url)
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        monkeypatch.setattr("wattrack.tracking.job_plots.write_job_plots", lambda *_: None)
+        yield found
+
+
+def job_runs(store: Store, root: Path) -> list[Run]:
+    """The runs of this test's jobs, oldest first; the server is shared."""
+    client = mlflow.MlflowClient(store.url)
+    found = client.get_experiment_by_name("arithmetic")
+    assert found is not None
+    runs = client.search_runs([found.experiment_id], "tags.`wattrack.kind` = 'job'", order_by=["start_time ASC"])
+    return [run for run in runs if run.data.tags["wattrack.output_dir"].startswith(str(root))]
+
+
+def summary(root: Path) -> dict[str, object]:
+    (path,) = (root / "multirun").rglob("summary.json")
+    content: dict[str, object] = json.loads(path.read_text("utf-8"))
+    return content
+
+
+def test_a_file_that_the_store_refuses_costs_a_line(
+    store: Store, run_without_store: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.fault = lambda method, path: 413 if path.endswith("/job/responses.jsonl") else None
+    assert run_without_store(*JOB, "-m") == 0
+    (run,) = job_runs(store, tmp_path)
+    assert run.info.status == "FINISHED"
+    (journal,) = tmp_path.rglob("responses.jsonl")
+    assert f"{journal} cannot be attached to run {run.info.run_id}" in capsys.readouterr().out
+    assert "cannot be attached" in (journal.parent / "job.log").read_text("utf-8")
+    attached = {item.path for item in mlflow.MlflowClient(store.url).list_artifacts(run.info.run_id, "job")}
+    assert {"job/summary.json", "job/records.parquet", "job/job.log"} <= attached
+
+
+def test_a_run_that_cannot_be_ended_is_said_and_ended_later_as_what_it_was(
+    store: Store, run_without_store: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.fault = lambda method, path: 500 if path.endswith("/runs/update") else None
+    assert run_without_store(*JOB) == 1
+    (run,) = job_runs(store, tmp_path)
+    assert run.info.status == "RUNNING"
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"the run {run.info.run_id} cannot be closed as FINISHED" in line
+    assert "wattrack doctor" in line
+    store.fault = lambda method, path: None
+    assert cli.main(["doctor"]) == 0
+    assert "now FINISHED: 1" in capsys.readouterr().out
+    assert [r.info.status for r in job_runs(store, tmp_path)] == ["FINISHED"]
+
+
+def test_files_that_cannot_be_written_end_the_run_failed(
+    store: Store, run_without_store: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "job"
+    (folder / "summary.json").mkdir(parents=True)
+    assert run_without_store(*JOB, f"hydra.run.dir={folder}") == 1
+    (run,) = job_runs(store, tmp_path)
+    assert run.info.status == "FAILED"
+    assert "IsADirectoryError" in run.data.tags["wattrack.error"]
+    printed = capsys.readouterr()
+    assert "summary.json" in printed.err
+    assert "the job's files are not complete (IsADirectoryError" in printed.out
