@@ -1,7 +1,9 @@
 """A job and a store that refuses a part of it: what ends how, what is said, and what `wattrack sync` mends."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -9,7 +11,9 @@ import pytest
 from mlflow.entities import Run
 
 from store_server import Store, mlflow_server, proxy
+from tracking.examples import job_result, job_start
 from wattrack import cli
+from wattrack.spool import load_unlogged, save_unlogged
 
 Runner = Callable[..., int]
 JOB = ("model=demo_xs", "limit=3", "probe_questions=0", "tracking.traces=none")
@@ -88,3 +92,59 @@ def test_files_that_cannot_be_written_end_the_run_failed(
     printed = capsys.readouterr()
     assert "summary.json" in printed.err
     assert "the job's files are not complete (IsADirectoryError" in printed.out
+
+
+def unlogged(store: Store, run: Runner, capsys: pytest.CaptureFixture[str]) -> None:
+    """A job whose tables the store refuses."""
+    store.fault = lambda method, path: 500 if "/tables/" in path else None
+    assert run(*JOB) == 1
+    assert "wattrack sync" in capsys.readouterr().err
+
+
+def test_sync_logs_a_finished_job_that_names_the_failed_run(
+    store: Store, run_without_store: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unlogged(store, run_without_store, capsys)
+    assert cli.main(["sync"]) == 1, "the store still refuses"
+    assert [run.info.status for run in job_runs(store, tmp_path)] == ["FAILED", "FAILED"]
+    store.fault = lambda method, path: None
+    assert cli.main(["sync"]) == 0
+    first, _, finished = job_runs(store, tmp_path)
+    assert finished.info.status == "FINISHED"
+    assert finished.data.tags["wattrack.replaces"] == first.info.run_id
+    assert first.data.tags["wattrack.replaced_by"] == finished.info.run_id
+    attached = mlflow.MlflowClient(store.url).download_artifacts(finished.info.run_id, "job/summary.json")
+    for content in (json.loads(Path(attached).read_text("utf-8")), summary(tmp_path)):
+        assert (content["status"], content["error"]) == ("FINISHED", None)
+        assert content["mlflow_run_id"] == finished.info.run_id
+
+
+def test_sync_goes_on_after_a_result_that_cannot_be_logged(
+    store: Store, run_without_store: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unlogged(store, run_without_store, capsys)
+    store.fault = lambda method, path: None
+    (spooled,) = tmp_path.rglob("unlogged.json")
+    start, result = json.loads(spooled.read_text("utf-8"))
+    gone = {**start, "config_yaml": start["config_yaml"].replace("uri: null", "uri: http://127.0.0.1:9")}
+    broken = {name: value for name, value in start.items() if name != "kind"}
+    for name, content in (("a", [broken, result]), ("b", [gone, result])):
+        folder = tmp_path / "multirun" / "0" / name
+        folder.mkdir(parents=True)
+        (folder / "unlogged.json").write_text(json.dumps(content), "utf-8")
+    assert cli.main(["sync"]) == 1
+    printed = capsys.readouterr()
+    lines = printed.err.strip().splitlines()
+    assert len(lines) == 2
+    assert "/0/a: unlogged.json does not hold a result of this version (0.kind: Field required)" in lines[0]
+    assert "/0/b: The MLflow server http://127.0.0.1:9 does not answer" in lines[1]
+    assert "1 result(s) logged, 2 not" in printed.out
+    assert [run.info.status for run in job_runs(store, tmp_path)] == ["FAILED", "FINISHED"]
+    assert {path.parent.name for path in tmp_path.rglob("unlogged.json")} == {"a", "b"}
+
+
+def test_answers_without_a_score_can_be_spooled(tmp_path: Path) -> None:
+    result = job_result(questions=3)
+    result = replace(result, records=tuple(replace(record, score=math.nan) for record in result.records))
+    save_unlogged(tmp_path / "unlogged.json", job_start(), result)
+    assert all(math.isnan(record.score) for record in load_unlogged(tmp_path / "unlogged.json")[1].records)

@@ -258,11 +258,18 @@ def _sync(options: argparse.Namespace) -> int:
     folder = options.folder or places.root() / "multirun"
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
-    spooled = sorted(folder.rglob(UNLOGGED))
+    failed, spooled = 0, sorted(folder.rglob(UNLOGGED))
     for path in spooled:
-        _console.print(f"{path.parent}: logged as run {log_unlogged(path, _console)}", highlight=False, soft_wrap=True)
-    _console.print(f"{len(spooled)} result(s) logged")
-    return FINISHED
+        try:
+            run_id = log_unlogged(path, _console)
+        except Exception as e:  # noqa: BLE001  one bad result must not keep the others from the store
+            failed += 1
+            reason = str(e) if isinstance(e, WattrackError) else f"{type(e).__name__}: {e}"
+            _complain(f"{path.parent}: {reason}")
+        else:
+            _console.print(f"{path.parent}: logged as run {run_id}", markup=False, highlight=False, soft_wrap=True)
+    _console.print(f"{len(spooled) - failed} result(s) logged" + (f", {failed} not" if failed else ""))
+    return FAILED if failed else FINISHED
 
 
 def _score(options: argparse.Namespace) -> int:

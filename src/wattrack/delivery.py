@@ -1,14 +1,16 @@
 """A job's results on their way to the store: logged, or kept for `wattrack sync`; files attached; the run closed."""
 
+import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from wattrack import places
-from wattrack.artifacts import FILES
+from wattrack.artifacts import FILES, write_results
 from wattrack.errors import TrackingError
 from wattrack.schema import JobResult, JobStart
 from wattrack.spool import UNLOGGED, load_unlogged, save_unlogged
@@ -35,14 +37,43 @@ def log_result(tracker: Tracker, run_id: str, start: JobStart, result: JobResult
 
 
 def log_unlogged(path: Path, console: Console) -> str:
-    """Log a spooled result to the store that its configuration names; returns the run id and removes the spool."""
+    """Log a spooled result to the store that its configuration names; returns the run id and removes the spool.
+
+    The new run and the one that failed when the store did name each other.
+    """
     start, result = load_unlogged(path)
+    folder = path.parent
     tracker = open_tracker(DictConfig(OmegaConf.create(start.config_yaml)))
-    run_id = tracker.start(start)
-    tracker.log(run_id, result)
-    close_run(tracker, run_id, "FINISHED", None, path.parent, console)
+    tracker.close_dead_runs()  # such as the failed one, where the store was gone also when it was to be ended
+    failed = _run_before(folder)
+    replaces = {} if failed is None else {"wattrack.replaces": failed}
+    run_id = tracker.start(replace(start, tags={**start.tags, **replaces}))
+    try:
+        tracker.log(run_id, result)
+        write_results(folder, run_id, "FINISHED", None, result, result.dataset)
+    except BaseException as e:
+        _end(tracker, run_id, "FAILED", f"{type(e).__name__}: {e}", console)
+        raise
     path.unlink()
+    if failed is not None:
+        _label_replaced(tracker, failed, run_id)
+    close_run(tracker, run_id, "FINISHED", None, folder, console)
     return run_id
+
+
+def _run_before(folder: Path) -> str | None:
+    """The run that the job's summary.json names; None where the job did not get to write one."""
+    try:
+        return str(json.loads((folder / "summary.json").read_text("utf-8"))["mlflow_run_id"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _label_replaced(tracker: Tracker, failed: str, run_id: str) -> None:
+    try:
+        tracker.tag(failed, {"wattrack.replaced_by": run_id})
+    except TrackingError as e:
+        log.info("the failed run does not name its successor: %s", e)  # it may be in another store, or deleted
 
 
 def write_failure(write: Callable[[], None], console: Console) -> None:
@@ -70,6 +101,10 @@ def close_run(
             _warn(console, str(e))
             if not _answers(tracker):
                 break  # each further file would wait half a minute for nothing
+    _end(tracker, run_id, status, error, console)
+
+
+def _end(tracker: Tracker, run_id: str, status: Status, error: str | None, console: Console) -> None:
     try:
         tracker.end(run_id, status, error)
     except TrackingError as e:

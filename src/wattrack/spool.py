@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from wattrack.errors import TrackingError
 from wattrack.schema import JobResult, JobStart
 
 UNLOGGED = "unlogged.json"
@@ -17,8 +18,14 @@ def save_unlogged(path: Path, start: JobStart, result: JobResult) -> None:
 
 
 def load_unlogged(path: Path) -> tuple[JobStart, JobResult]:
-    """The inverse of `save_unlogged`."""
-    return _UNLOGGED.validate_json(path.read_bytes())
+    """The inverse of `save_unlogged`. TrackingError when the file does not hold a result."""
+    try:
+        return _UNLOGGED.validate_json(path.read_bytes())
+    except ValidationError as e:
+        first = e.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise TrackingError(f"{path.name} does not hold a result of this version ({place}: {first['msg']})") from e
 
 
-_UNLOGGED = TypeAdapter(tuple[JobStart, JobResult])
+# An answer without a score has NaN, which would be written as null and refused when it is read.
+_UNLOGGED = TypeAdapter(tuple[JobStart, JobResult], config=ConfigDict(ser_json_inf_nan="constants"))
