@@ -1,5 +1,6 @@
 """A job and a store that refuses a part of it: what ends how, what is said, and what `wattrack sync` mends."""
 
+import base64
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -141,6 +142,38 @@ def test_sync_goes_on_after_a_result_that_cannot_be_logged(
     assert "1 result(s) logged, 2 not" in printed.out
     assert [run.info.status for run in job_runs(store, tmp_path)] == ["FAILED", "FINISHED"]
     assert {path.parent.name for path in tmp_path.rglob("unlogged.json")} == {"a", "b"}
+
+
+def test_a_password_in_the_address_is_sent_and_never_shown(
+    store: Store,
+    run_without_store: Runner,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store.authorization = "Basic " + base64.b64encode(b"me:hunter2").decode()
+    uri = store.url.replace("://", "://me:hunter2@")
+    refused = lambda method, path: 500 if "/tables/" in path else None  # noqa: E731
+    store.fault = refused
+    assert run_without_store(*JOB, f"tracking.uri={uri}") == 1
+    store.fault = lambda method, path: None
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert cli.main(["sync"]) == 1
+    printed = capsys.readouterr()
+    assert "MLFLOW_TRACKING_USERNAME" in printed.err.splitlines()[-1]
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "hunter2")
+    assert cli.main(["sync"]) == 0
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
+    monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert run_without_store(*JOB, "limit=2") == 0
+    assert cli.main(["doctor"]) == 0
+    last = capsys.readouterr()
+    assert f"This run: {store.url}/#/" in last.out
+    assert "hunter2" not in printed.out + printed.err + last.out + last.err
+    files = [p for p in tmp_path.rglob("*") if p.is_file() and ".hydra" not in p.parts]
+    assert not [p for p in files if b"hunter2" in p.read_bytes()]
 
 
 def test_answers_without_a_score_can_be_spooled(tmp_path: Path) -> None:

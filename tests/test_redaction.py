@@ -12,6 +12,7 @@ from wattrack.redaction import redacted
     ("settings", "shown"),
     [
         ({"uri": "http://me:pw@host:5000/x"}, {"uri": "http://***@host:5000/x"}),
+        ({"uri": "http://me:p@w@host/a@b"}, {"uri": "http://***@host/a@b"}),
         ({"uri": "http://token@host"}, {"uri": "http://***@host"}),
         ({"a": [{"hf_token": "abc"}]}, {"a": [{"hf_token": "***"}]}),
         ({"api_key": "abc", "api_key_env": "NAME"}, {"api_key": "***", "api_key_env": "NAME"}),

@@ -26,6 +26,7 @@ from wattrack import config as schema
 from wattrack import places, sweep
 from wattrack.engines.kept import KEEPER
 from wattrack.errors import ConfigError, DatasetError, WattrackError
+from wattrack.redaction import redacted, without_credentials
 from wattrack.refusal import refusal
 
 log = logging.getLogger(__name__)
@@ -147,13 +148,20 @@ def _log_to(output_dir: Path) -> None:
         handler.close()
     output_dir.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(output_dir / "job.log", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(handler)
     logging.getLogger("wattrack").setLevel(logging.INFO)
 
 
+class _Redacting(logging.Formatter):
+    """job.log is attached to the run, and what MLflow raises may name the store with its password."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return str(redacted(super().format(record)))
+
+
 def _complain(text: str) -> None:
-    _stderr.print(text, style="red", markup=False, highlight=False, soft_wrap=True)
+    _stderr.print(redacted(text), style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _explain(error: BaseException) -> str:
@@ -230,11 +238,11 @@ def _ui(options: argparse.Namespace) -> int:
 
     uri = store_uri(None, places.root())
     if uri.startswith("http"):
-        _console.print(f"the store is a server: open {uri}", highlight=False, soft_wrap=True)
+        _console.print(f"the store is a server: open {without_credentials(uri)}", highlight=False, soft_wrap=True)
         return FINISHED
     ensure_store(uri)
     command, environment = ui_command(uri, options.host, options.port)
-    _console.print(f"{uri}\nhttp://{options.host}:{options.port}", highlight=False, soft_wrap=True)
+    _console.print(f"{redacted(uri)}\nhttp://{options.host}:{options.port}", highlight=False, soft_wrap=True)
     os.execvpe(command[0], command, {**os.environ, **environment})
 
 
@@ -245,7 +253,9 @@ def _doctor(options: argparse.Namespace) -> int:
     uri = store_uri(None, root)
     ensure_store(uri)
     ended = list(Tracker(uri, None, artifact_root=root / "mlruns").close_dead_runs().values())
-    _console.print(f"store: {uri}\nruns whose process had died, now KILLED: {ended.count('KILLED')}", soft_wrap=True)
+    _console.print(
+        f"store: {redacted(uri)}\nruns whose process had died, now KILLED: {ended.count('KILLED')}", soft_wrap=True
+    )
     if finished := ended.count("FINISHED"):
         _console.print(f"runs whose results were logged and which only had not ended, now FINISHED: {finished}")
     return FINISHED

@@ -22,7 +22,7 @@ from wattrack.identity import flatten
 from wattrack.measurement import Find, Measured, measure
 from wattrack.plan import Plan
 from wattrack.plausibility import Evidence
-from wattrack.redaction import redacted
+from wattrack.redaction import redacted, without_credentials
 from wattrack.schema import ChoiceRequest, JobResult, JobStart, Record, Request
 from wattrack.segments import Earlier
 from wattrack.summary import Metrics, grammar, running, summarize, unscored, unscored_records
@@ -101,7 +101,8 @@ def print_links(console: Console, tracker: Tracker, run_ids: Sequence[str], cfg:
     local = f"http://127.0.0.1:{cfg.tracking.ui_port}"
     hint = "" if tracker.uri.startswith("http") else " (start the UI with `make ui` or `wattrack ui`)"
     console.print(f"Look at it{hint}:", markup=False, highlight=False)
-    for title, url in tracker.links(list(run_ids), base_url=local if hint else tracker.uri.rstrip("/")):
+    base_url = local if hint else without_credentials(tracker.uri).rstrip("/")
+    for title, url in tracker.links(list(run_ids), base_url=base_url):
         console.print(f"  {title}: {url}", markup=False, highlight=False, soft_wrap=True)
 
 

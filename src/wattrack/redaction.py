@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+_USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
 _SECRET_KEY = re.compile(r"(^|_)(token|secret|password|api_key)$", re.IGNORECASE)
 HIDDEN = "***"
 
@@ -17,3 +17,8 @@ def redacted(value: Any, key: str = "") -> Any:
     if isinstance(value, str):
         return HIDDEN if value and _SECRET_KEY.search(key) else _USER_INFO.sub(f"{HIDDEN}@", value)
     return value
+
+
+def without_credentials(uri: str) -> str:
+    """An address to show and to open, without user and password."""
+    return _USER_INFO.sub("", uri)

@@ -1,9 +1,12 @@
 """The store is made once, whole, whoever comes first and whatever dies on the way; what cannot work says so."""
 
+import base64
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import urllib.request
 from contextlib import closing
 from pathlib import Path
@@ -116,6 +119,43 @@ def test_a_server_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "getproxies", dict)
     with pytest.raises(TrackingError, match=r"http://127\.0\.0\.1:9 does not answer \(.*refused.*\): start it"):
         ensure_store("http://127.0.0.1:9")
+
+
+def test_the_health_of_a_server_is_asked_with_the_login_of_its_address() -> None:
+    request = database._health_request("http://me%40home:p%2Fw@host:5000/mlflow/")
+    assert request.full_url == "http://host:5000/mlflow/health"
+    assert request.unredirected_hdrs["Authorization"] == "Basic " + base64.b64encode(b"me@home:p/w").decode()
+    with pytest.raises(TrackingError) as e:
+        ensure_store("http://me:hunter2@127.0.0.1:9")
+    assert "http://***@127.0.0.1:9 does not answer" in str(e.value)
+
+
+def test_something_else_than_a_web_server_does_not_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+
+        def talk() -> None:
+            connection, _ = listening.accept()
+            connection.recv(1000)
+            connection.sendall(b"220 mail\r\n")
+            connection.close()
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        with pytest.raises(TrackingError, match="does not answer"):
+            ensure_store(f"http://127.0.0.1:{port}")
+        thread.join()
+
+
+def test_a_stored_address_takes_its_login_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TrackingError, match=r"not kept on disk\. Set MLFLOW_TRACKING_URI to"):
+        store_uri("postgresql://***@host/db", tmp_path)
+    with pytest.raises(TrackingError, match="Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW"):
+        store_uri("http://***@host", tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:pw@host/db")
+    assert store_uri("postgresql://***@host/db", tmp_path) == "postgresql://me:pw@host/db"
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
+    assert store_uri("http://***@host", tmp_path) == "http://host"
 
 
 def test_which_store_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

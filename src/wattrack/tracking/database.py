@@ -4,6 +4,8 @@ MLflow creates a missing SQLite store on first touch, and two processes doing so
 does a kill in the middle. Here it is built aside under a lock and renamed into place.
 """
 
+import base64
+import http.client
 import logging
 import os
 import shutil
@@ -15,8 +17,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from wattrack.errors import TrackingError
+from wattrack.redaction import HIDDEN, redacted
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +53,32 @@ def store_uri(configured: str | None, root: Path) -> str:
     """The store's URI: `configured`, else $MLFLOW_TRACKING_URI, else the SQLite file under `root`/mlruns.
 
     A relative SQLite path is made absolute, because child processes may run in another folder.
+
+    Raises:
+        TrackingError: `configured` was stored without its password, and the environment does not give it.
     """
-    uri = configured or os.environ.get("MLFLOW_TRACKING_URI") or f"{_SQLITE}{root.resolve()}/mlruns/mlflow.db"
+    uri = (
+        _with_credentials(configured)
+        or os.environ.get("MLFLOW_TRACKING_URI")
+        or f"{_SQLITE}{root.resolve()}/mlruns/mlflow.db"
+    )
     path = sqlite_path(uri)
     return uri if path is None else f"{_SQLITE}{path}"
+
+
+def _with_credentials(stored: str | None) -> str | None:
+    """A job's configuration is kept without the password of its store: take that from MLflow's own variables."""
+    if stored is None or f"://{HIDDEN}@" not in stored:
+        return stored
+    if redacted(full := os.environ.get("MLFLOW_TRACKING_URI", "")) == stored:
+        return full
+    if stored.startswith("http") and "MLFLOW_TRACKING_USERNAME" in os.environ:
+        return stored.replace(f"{HIDDEN}@", "")  # MLflow sends them itself
+    ways = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, " if stored.startswith("http") else ""
+    raise TrackingError(
+        f"{stored}: this store's user and password are not kept on disk. Set {ways}"
+        f"{'or ' * bool(ways)}MLFLOW_TRACKING_URI to the store's full address."
+    )
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -185,15 +211,27 @@ def _check_schema(path: Path) -> None:
 
 def _ensure_server(uri: str) -> None:
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10):
+        with urllib.request.urlopen(_health_request(uri), timeout=10):
             return
     except urllib.error.HTTPError as e:
         if e.code < 500:
             return  # something answers there; a login is asked for when it matters
         reason: object = e
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, http.client.HTTPException) as e:
         reason = getattr(e, "reason", e)
     raise TrackingError(
-        f"The MLflow server {uri} does not answer ({reason}): start it, or leave tracking.uri and "
-        "MLFLOW_TRACKING_URI unset to use the local store."
+        f"The MLflow server {redacted(uri)} does not answer ({redacted(str(reason))}): start it, or leave tracking.uri "
+        "and MLFLOW_TRACKING_URI unset to use the local store."
     )
+
+
+def _health_request(uri: str) -> urllib.request.Request:
+    """Asks for the server's health; urllib would take user:password@host for the name of the host."""
+    address = urlsplit(f"{uri.rstrip('/')}/health")
+    login, _, host = address.netloc.rpartition("@")
+    request = urllib.request.Request(address._replace(netloc=host).geturl())
+    if login:
+        user, _, password = login.partition(":")
+        basic = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+        request.add_unredirected_header("Authorization", f"Basic {basic}")
+    return request

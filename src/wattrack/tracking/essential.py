@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from wattrack.errors import TrackingError
+from wattrack.redaction import redacted
 from wattrack.tracking import entries
 
 
@@ -14,7 +15,8 @@ def essential(problem: str) -> Iterator[None]:
         yield
     except _store_errors() as e:
         reason = entries.cut(str(e).partition("\n")[0], 300)
-        raise TrackingError(f"MLflow: {problem} ({reason}). Check tracking.uri and that the store is writable.") from e
+        text = f"MLflow: {problem} ({reason}). Check tracking.uri and that the store is writable."
+        raise TrackingError(redacted(text)) from e
 
 
 def _store_errors() -> tuple[type[Exception], ...]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from wattrack.errors import TrackingError
 from wattrack.metrics import unknown_metrics
+from wattrack.redaction import redacted
 from wattrack.schema import JobResult, JobStart
 from wattrack.tracking import entries, processes, queries, series, views
 from wattrack.tracking.colors import model_color
@@ -369,7 +370,8 @@ class Tracker:
         try:
             action()
         except Exception as e:  # noqa: BLE001  plots, traces and views never lose a result, whatever breaks in them
-            log.warning("MLflow: %s (%s: %s)", consequence, type(e).__name__, str(e).partition("\n")[0])
+            reason = redacted(str(e).partition("\n")[0])
+            log.warning("MLflow: %s (%s: %s)", consequence, type(e).__name__, reason)
 
 
 @contextmanager
