@@ -31,7 +31,7 @@ def pytest_collection_finish() -> None:
 def composed() -> Compose:
     """compose(*overrides) -> the job configuration, as `python -m src.run` would see it."""
     config.register()
-    OmegaConf.register_new_resolver("wattrack_root", lambda: str(places.root()), replace=True)
+    OmegaConf.register_new_resolver("wattrack_root", lambda *_: str(places.root()), replace=True)
     return lambda *overrides: copy.deepcopy(_composed(*overrides))
 
 

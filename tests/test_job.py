@@ -150,12 +150,13 @@ def test_a_raising_scorer_ends_failed_and_keeps_the_answers(
     assert "failed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("models", [("model=qwen7b",), ("-m", "model=qwen7b,demo_s")])
 def test_dry_run_shows_the_prompt_and_writes_nothing(
-    run_here: Runner, outputs: Path, capsys: pytest.CaptureFixture[str]
+    run_here: Runner, outputs: Path, capsys: pytest.CaptureFixture[str], models: tuple[str, ...]
 ) -> None:
-    assert run_here("dry_run=true", "model=qwen7b", "limit=2") == 0
+    assert run_here(*models, "dry_run=true", "limit=2") == 0
     assert "[user] " in capsys.readouterr().out
-    assert not list((outputs / "multirun").rglob("*.json*"))
+    assert not (outputs / "multirun").exists()
     client = mlflow.MlflowClient(f"sqlite:///{outputs}/mlruns/mlflow.db")
     assert client.get_experiment_by_name("arithmetic") is None
 

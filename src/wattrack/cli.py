@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from wattrack.refusal import refusal
 log = logging.getLogger(__name__)
 
 FINISHED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+_DETAILS = " (details in job.log)"
 
 
 @dataclass
@@ -44,6 +46,8 @@ class _Outcome:
     """Jobs that ended with an error, already printed."""
     in_parent: bool = False
     """Jobs run in the process that was started by the user, so failures can be counted here."""
+    scratch: "tempfile.TemporaryDirectory[str] | None" = None
+    """Where Hydra and the log write in a dry run."""
 
 
 _outcome = _Outcome()
@@ -65,7 +69,7 @@ def run(argv: Sequence[str]) -> int:
     os.environ[sweep.SWEEP_ID] = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     os.environ.pop(sweep.SWEPT, None)
     schema.register()
-    OmegaConf.register_new_resolver("wattrack_root", lambda: str(places.root()), replace=True)
+    OmegaConf.register_new_resolver("wattrack_root", _output_root, replace=True)
     signal.signal(signal.SIGTERM, _terminate)
     sys.argv = ["wattrack run", *argv]
     code = FAILED
@@ -82,8 +86,20 @@ def run(argv: Sequence[str]) -> int:
         KEEPER.free_idle()
         if _outcome.started:
             sweep.finalize(_console, status)
+        if _outcome.scratch is not None:
+            _outcome.scratch.cleanup()
+            _outcome.scratch = None
         gc.enable()
     return code
+
+
+def _output_root(dry_run: bool = False) -> str:
+    """Where the folders of this command go; Hydra makes some for a dry run too, which leaves nothing behind."""
+    if not dry_run:
+        return str(places.root())
+    if _outcome.scratch is None:
+        _outcome.scratch = tempfile.TemporaryDirectory(prefix="wattrack-dry-", ignore_cleanup_errors=True)
+    return _outcome.scratch.name
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
@@ -113,7 +129,8 @@ def _job(cfg: DictConfig) -> float | None:
         from wattrack.identity import job_name
 
         log.exception("the job failed")
-        _complain(f"{job_name(cfg, sweep.swept())} failed: {_explain(e)}")
+        details = "" if cfg.dry_run else _DETAILS
+        _complain(f"{job_name(cfg, sweep.swept())} failed: {_explain(e, details)}")
         _outcome.failed += 1
         if not _outcome.in_parent:
             raise  # the launcher carries it to the parent
@@ -164,13 +181,13 @@ def _complain(text: str) -> None:
     _stderr.print(redacted(text), style="red", markup=False, highlight=False, soft_wrap=True)
 
 
-def _explain(error: BaseException) -> str:
+def _explain(error: BaseException, details: str = _DETAILS) -> str:
     """One line for people; Hydra's composition errors get the key and the choices."""
     if isinstance(error, HydraException | OmegaConfBaseException):
         return refusal(error)
     if isinstance(error, WattrackError):
         return str(error)
-    return f"{type(error).__name__}: {error} (details in job.log)"
+    return f"{type(error).__name__}: {error}{details}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
