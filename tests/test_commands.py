@@ -103,6 +103,19 @@ def test_kill_9_leaves_answers_and_the_next_command_closes_the_run(
     assert [r.info.status for r in runs(outputs)] == ["KILLED"]
 
 
+def test_a_reader_that_leaves_fails_no_job(outputs: Path, environment: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "src.run", "-m", "model=demo_xs", "limit=4", "probe_questions=0"]
+    with subprocess.Popen(
+        command, cwd=CHECKOUT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "1 jobs\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=120) == 0
+    assert [r.info.status for r in runs(outputs)] == ["FINISHED"]
+
+
 def _wait_for_answers(root: Path, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and process.poll() is None:

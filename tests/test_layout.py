@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Lower layers never import higher ones; a module is in the first layer that names it or its folder.
 LAYERS = [
-    {"schema", "metrics", "errors", "protocols", "places"},
+    {"schema", "metrics", "errors", "protocols", "places", "terminal"},
     {"sandbox"},
     {
         "prompts",

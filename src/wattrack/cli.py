@@ -29,6 +29,7 @@ from wattrack.engines.kept import KEEPER
 from wattrack.errors import ConfigError, DatasetError, WattrackError
 from wattrack.redaction import redacted, without_credentials
 from wattrack.refusal import refusal
+from wattrack.terminal import Terminal
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class _Outcome:
 
 
 _outcome = _Outcome()
-_console = Console() if sys.stdout.isatty() else Console(width=160)
+_console = Terminal() if sys.stdout.isatty() else Terminal(width=160)
 _stderr = Console(stderr=True)
 
 

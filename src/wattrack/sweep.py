@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from wattrack.errors import WattrackError
+from wattrack.terminal import Terminal
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class SweepCallback(Callback):
         overrides = swept_overrides(config)
         os.environ[SWEPT] = ",".join(override.key_or_group for override in overrides)
         jobs = math.prod(len(list(override.sweep_iterator())) for override in overrides)
-        Console().print(f"{jobs} jobs", highlight=False)
+        Terminal().print(f"{jobs} jobs", highlight=False)
 
 
 def swept_overrides(config: DictConfig) -> list[Override]:
