@@ -153,8 +153,7 @@ def test_a_password_in_the_address_is_sent_and_never_shown(
 ) -> None:
     store.authorization = "Basic " + base64.b64encode(b"me:hunter2").decode()
     uri = store.url.replace("://", "://me:hunter2@")
-    refused = lambda method, path: 500 if "/tables/" in path else None  # noqa: E731
-    store.fault = refused
+    store.fault = lambda method, path: 500 if "/tables/" in path else None
     assert run_without_store(*JOB, f"tracking.uri={uri}") == 1
     store.fault = lambda method, path: None
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
