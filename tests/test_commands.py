@@ -103,6 +103,7 @@ def test_kill_9_leaves_answers_and_the_next_command_closes_the_run(
     assert [r.info.status for r in runs(outputs)] == ["KILLED"]
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_fails_no_job(outputs: Path, environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "src.run", "-m", "model=demo_xs", "limit=4", "probe_questions=0"]
     with subprocess.Popen(

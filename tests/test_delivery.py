@@ -51,6 +51,7 @@ def summary(root: Path) -> dict[str, object]:
     return content
 
 
+@pytest.mark.slow
 def test_a_file_that_the_store_refuses_costs_a_line(
     store: Store, run_without_store: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_file_that_the_store_refuses_costs_a_line(
     assert {"job/summary.json", "job/records.parquet", "job/job.log"} <= attached
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_be_ended_is_said_and_ended_later_as_what_it_was(
     store: Store, run_without_store: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +83,7 @@ def test_a_run_that_cannot_be_ended_is_said_and_ended_later_as_what_it_was(
     assert [r.info.status for r in job_runs(store, tmp_path)] == ["FINISHED"]
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_written_end_the_run_failed(
     store: Store, run_without_store: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,6 +105,7 @@ def unlogged(store: Store, run: Runner, capsys: pytest.CaptureFixture[str]) -> N
     assert "wattrack sync" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_sync_logs_a_finished_job_that_names_the_failed_run(
     store: Store, run_without_store: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +124,7 @@ def test_sync_logs_a_finished_job_that_names_the_failed_run(
         assert content["mlflow_run_id"] == finished.info.run_id
 
 
+@pytest.mark.slow
 def test_sync_goes_on_after_a_result_that_cannot_be_logged(
     store: Store, run_without_store: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,6 +149,7 @@ def test_sync_goes_on_after_a_result_that_cannot_be_logged(
     assert {path.parent.name for path in tmp_path.rglob("unlogged.json")} == {"a", "b"}
 
 
+@pytest.mark.slow
 def test_a_password_in_the_address_is_sent_and_never_shown(
     store: Store,
     run_without_store: Runner,

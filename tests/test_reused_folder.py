@@ -77,6 +77,7 @@ def test_a_folder_that_is_used_again_loses_nothing_at_any_step(
     assert {kept for _, _, kept in outcomes} == other
 
 
+@pytest.mark.slow
 def test_a_folder_used_again_gives_no_job_the_answers_of_another(
     run_here: Callable[..., int], outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -232,6 +232,7 @@ def test_an_interrupted_job_is_continued(
     assert metrics["quality/n"] == 12
 
 
+@pytest.mark.slow
 def test_a_process_that_wrote_nothing_does_not_hide_what_others_left(
     run_here: Runner, outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +251,7 @@ def test_a_process_that_wrote_nothing_does_not_hide_what_others_left(
     assert sum(1 for f in folders(outputs) if (f / FILE).exists()) == 2
 
 
+@pytest.mark.slow
 def test_a_job_interrupted_in_its_probe_counts_no_token_of_the_probe(
     run_here: Runner, outputs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
