@@ -147,9 +147,8 @@ class RollingBatch:
         ]
         self.computed_tokens += sum(len(ids) for ids in own)
         self._take(newcomers, logits)
-        self._going += (
-            newcomers  # last: where anything above fails, `_admit` puts the rows back, and they are here once
-        )
+        # Last: where anything above fails, `_admit` puts the rows back, and they are here once.
+        self._going += newcomers
 
     def _store(self, record: Prefix, places: Tensor, own: Sequence[Sequence[int]]) -> None:
         """Copy new rows' keys and values into the slots behind those in use."""
