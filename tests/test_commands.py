@@ -1,5 +1,7 @@
 """Real processes: the mission's commands, signals, a dead hub, a store that cannot be written."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,6 +134,18 @@ def test_a_store_that_cannot_be_written_is_one_sentence(src_run: Command, tmp_pa
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert "mlflow.db" in done.stderr
+
+
+def test_list_shows_a_file_that_names_what_is_not_there(tmp_path: Path) -> None:
+    conf = shutil.copytree(CHECKOUT / "conf", tmp_path / "conf")
+    own = (conf / "dataset" / "gsm8k.yaml").read_text("utf-8").replace("name: gsm8k", "name: mine")
+    (conf / "dataset" / "mine.yaml").write_text(f"{own}\ndata_dir: ${{oc.env:NO_SUCH_VARIABLE}}\n", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "wattrack", "list"], capture_output=True, text=True, check=True, cwd=CHECKOUT,
+        env={**os.environ, "WATTRACK_CONF_DIR": str(conf), "COLUMNS": "300"},
+    )  # fmt: skip
+    (line,) = [line for line in done.stdout.splitlines() if "│ mine " in line]
+    assert "missing" in line
 
 
 def test_list_shows_what_can_be_named() -> None:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from rich.table import Table
 
 from wattrack import availability, places
@@ -24,7 +24,7 @@ def catalogue() -> Iterator[Table | str]:
 
 def _table(folder: Path, group: str, columns: tuple[str, ...]) -> Table:
     table = Table(f"{group}=", *columns, title_justify="left")
-    rows = [(name, yaml.safe_load((folder / group / f"{name}.yaml").read_text("utf-8"))) for name in choices(group)]
+    rows = [(name, _content(folder / group / f"{name}.yaml")) for name in choices(group)]
     for name, content in sorted(rows, key=lambda r: (r[1].get("params_b") or 0, r[0])):
         table.add_row(name, *(str(content.get(column, "")) for column in columns))
     return table
@@ -32,7 +32,7 @@ def _table(folder: Path, group: str, columns: tuple[str, ...]) -> Table:
 
 def _datasets(folder: Path) -> Iterator[Table | str]:
     table = Table("dataset=", "state", "rows", "protocols", "headline metric", "licence", "hub id")
-    contents = {n: _resolved(folder / "dataset" / f"{n}.yaml") for n in choices("dataset")}
+    contents = {n: _content(folder / "dataset" / f"{n}.yaml") for n in choices("dataset")}
     for name, content in contents.items():
         protocols = content["protocols"]
         headline = protocols[content["protocol"]]["headline"]
@@ -49,9 +49,13 @@ def _datasets(folder: Path) -> Iterator[Table | str]:
     yield "\n".join(availability.notes(contents))
 
 
-def _resolved(path: Path) -> dict[str, Any]:
-    """A file's content, its settings filled in where others name them."""
-    return cast(dict[str, Any], OmegaConf.to_container(OmegaConf.load(path), resolve=True))
+def _content(path: Path) -> dict[str, Any]:
+    """A file's content, filled in where it names its own settings; as written where it names what is not there."""
+    written = OmegaConf.load(path)
+    try:
+        return cast(dict[str, Any], OmegaConf.to_container(written, resolve=True))
+    except OmegaConfBaseException:
+        return cast(dict[str, Any], OmegaConf.to_container(written))
 
 
 def _first_comments(folder: Path, group: str) -> Table:
