@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_ID = "WATTRACK_SWEEP_ID"
 """Environment variable that carries the sweep's id to every job, in whatever process a launcher starts it."""
-SWEPT = "WATTRACKSWEPT"
+SWEPT = "WATTRACK_SWEPT"
 """The same for the settings that the sweep varies, with commas between them."""
 
 
