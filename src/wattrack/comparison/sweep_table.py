@@ -42,13 +42,15 @@ def sweep_table(runs: pd.DataFrame, width: int | None = None) -> Table:
     columns = [(title, key) for title, key in shown if key in runs and runs[key].notna().any()]
     notes = reasons({key: refused[key] for _, key in _COLUMNS if key in refused})
     going = sorted(columns, key=lambda column: _last_to_stay(column[0]))
-    table, dropped = _table(runs, columns), 0
-    while width is not None and dropped <= len(going) and Console(width=10_000).measure(table).maximum > width:
-        table = _table(runs, [column for column in columns if column not in going[:dropped]], narrow=True)
-        dropped += 1
-    if dropped > 1:
-        gone = ", ".join(title for title, _ in going[: dropped - 1])
-        notes.append(f"Too narrow for {gone}: in MLflow, or in a wider terminal.")
+    table, gone = _table(runs, columns), going[:0]
+    for count in range(len(columns) + 1):
+        if width is None or Console(width=10_000).measure(table).maximum <= width:
+            break
+        gone = going[:count]
+        table = _table(runs, [column for column in columns if column not in gone], narrow=True)
+    if gone:
+        titles = ", ".join(title for title, _ in gone)
+        notes.append(f"Too narrow for {titles}: in MLflow, or in a wider terminal.")
     table.caption = "\n".join(notes)
     return table
 
