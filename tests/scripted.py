@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from wattrack.schema import ChoiceRequest, Request, Response
+from wattrack.schema import ChoiceRequest, EngineIdentity, Request, Response
 
 
 class TextEngine:
@@ -14,7 +14,9 @@ class TextEngine:
         """Requests in each call."""
         self.computed_tokens = 0
 
-    def check(self) -> None: ...
+    def check(self) -> EngineIdentity:
+        return EngineIdentity(model="scripted", revision=None)
+
     def prepare(self, requests: Sequence[Request | ChoiceRequest] = ()) -> None: ...
     def self_test(self) -> None: ...
     def synchronize(self) -> None: ...

@@ -2,9 +2,8 @@
 
 import base64
 import json
-import math
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -12,9 +11,9 @@ import pytest
 from mlflow.entities import Run
 
 from store_server import Store, mlflow_server, proxy
-from tracking.examples import job_result, job_start
+from support import CHECKOUT
 from wattrack import cli
-from wattrack.spool import load_unlogged, save_unlogged
+from wattrack.runs.layout import MANIFEST
 
 Runner = Callable[..., int]
 JOB = ("model=demo_xs", "limit=3", "probe_questions=0", "tracking.traces=none")
@@ -130,23 +129,38 @@ def test_sync_goes_on_after_a_result_that_cannot_be_logged(
 ) -> None:
     unlogged(store, run_without_store, capsys)
     store.fault = lambda method, path: None
-    (spooled,) = tmp_path.rglob("unlogged.json")
-    start, result = json.loads(spooled.read_text("utf-8"))
-    gone = {**start, "config_yaml": start["config_yaml"].replace("uri: null", "uri: http://127.0.0.1:9")}
-    broken = {name: value for name, value in start.items() if name != "kind"}
-    for name, content in (("a", [broken, result]), ("b", [gone, result])):
-        folder = tmp_path / "multirun" / "0" / name
-        folder.mkdir(parents=True)
-        (folder / "unlogged.json").write_text(json.dumps(content), "utf-8")
+    (manifest,) = tmp_path.rglob(MANIFEST)
+    for name in ("a", "b"):
+        shutil.copytree(manifest.parent, tmp_path / "multirun" / "0" / name)
+    (broken, gone) = (tmp_path / "multirun" / "0" / name for name in ("a", "b"))
+    (broken / "records.parquet").write_bytes(b"cut")
+    config = (gone / "config.yaml").read_text("utf-8").replace("uri: null", "uri: http://127.0.0.1:9")
+    (gone / "config.yaml").write_text(config, "utf-8")
     assert cli.main(["sync"]) == 1
     printed = capsys.readouterr()
     lines = printed.err.strip().splitlines()
     assert len(lines) == 2
-    assert "/0/a: unlogged.json does not hold a result of this version (0.kind: Field required)" in lines[0]
+    assert "records.parquet: not a readable table of records" in lines[0]
     assert "/0/b: The MLflow server http://127.0.0.1:9 does not answer" in lines[1]
     assert "1 result(s) logged, 2 not" in printed.out
-    assert [run.info.status for run in job_runs(store, tmp_path)] == ["FAILED", "FINISHED"]
-    assert {path.parent.name for path in tmp_path.rglob("unlogged.json")} == {"a", "b"}
+    assert [run.info.status for run in job_runs(store, tmp_path)] == ["FAILED", "FAILED", "FINISHED"]
+    assert cli.main(["sync"]) == 1
+    assert "0 result(s) logged, 2 not" in capsys.readouterr().out, "what was delivered is not delivered again"
+
+
+@pytest.mark.slow
+def test_results_that_an_earlier_version_kept_are_delivered(run_here: Runner, outputs: Path) -> None:
+    folder = outputs / "multirun" / "1"
+    shutil.copytree(CHECKOUT / "tests" / "fixtures" / "old_runs" / "unlogged", folder)
+    (folder / "config.yaml").write_text(json.loads((folder / "unlogged.json").read_text())[0]["config_yaml"])
+    (folder / "summary.json").write_text('{"status": "FAILED", "mlflow_run_id": null, "error": "the store was gone"}')
+    assert cli.main(["sync"]) == 0
+    client = mlflow.MlflowClient(f"sqlite:///{outputs}/mlruns/mlflow.db")
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert run.info.status == "FINISHED"
+    assert not (folder / "unlogged.json").exists()
+    assert run.data.metrics["quality/n"] == 3
+    assert json.loads((folder / "summary.json").read_text())["status"] == "FINISHED"
 
 
 @pytest.mark.slow
@@ -179,10 +193,3 @@ def test_a_password_in_the_address_is_sent_and_never_shown(
     assert "hunter2" not in printed.out + printed.err + last.out + last.err
     files = [p for p in tmp_path.rglob("*") if p.is_file() and ".hydra" not in p.parts]
     assert not [p for p in files if b"hunter2" in p.read_bytes()]
-
-
-def test_answers_without_a_score_can_be_spooled(tmp_path: Path) -> None:
-    result = job_result(questions=3)
-    result = replace(result, records=tuple(replace(record, score=math.nan) for record in result.records))
-    save_unlogged(tmp_path / "unlogged.json", job_start(), result)
-    assert all(math.isnan(record.score) for record in load_unlogged(tmp_path / "unlogged.json")[1].records)

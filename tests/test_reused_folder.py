@@ -29,7 +29,7 @@ def killing(real):
     return step
 
 def begin(folder, key):
-    earlier = find(folder, "run", key, "here")
+    earlier = find(folder, "run", key)
     with open_journal(folder, earlier) as journal:
         log = SegmentLog(folder, key, "here", OpenWindow(NOW), lambda: 11, earlier)
         journal.append(answer(9))
@@ -37,7 +37,7 @@ def begin(folder, key):
         log.write()
 
 def kept(folder, key):
-    earlier = find(folder, "run", key, "here")
+    earlier = find(folder, "run", key)
     return [r.sample_id for r in earlier.responses] if earlier is not None else []
 
 code = 1

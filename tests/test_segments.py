@@ -21,8 +21,9 @@ from wattrack import benchmark, segments
 from wattrack.errors import DatasetError
 from wattrack.journal import Journal, read_journal
 from wattrack.protocols import Engine
+from wattrack.runs.layout import SEGMENTS
 from wattrack.schema import CarbonReading, Response, Window
-from wattrack.segments import FILE, Segment, SegmentLog, find, read, total
+from wattrack.segments import Segment, SegmentLog, find, of_machine, read, total
 
 Runner = Callable[..., int]
 TESTS = CHECKOUT / "tests"
@@ -90,7 +91,7 @@ def test_the_peak_of_a_killed_process_is_in_the_sum(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED_AFTER_A_BURST, str(tmp_path)], check=False)
     assert done.returncode == -signal.SIGKILL
     now = replace(NOW, windows=(window("generate", 102.0, 4.0, peak=0.01),), job=window("job", 99.0, 8.0, peak=0.01))
-    found = total(now, read(tmp_path / FILE))
+    found = total(now, read(tmp_path / SEGMENTS))
     generate = found.window("generate")
     assert generate is not None and generate.peaks["memory/rss_peak_gib"] >= 0.25
     assert found.job is not None and found.job.peaks["memory/rss_peak_gib"] >= 0.25
@@ -123,7 +124,7 @@ def test_sums_of_any_segments(parts: list[tuple[float, float | None]]) -> None:
 
 def test_only_covered_answers_are_kept_and_failed_ones_are_asked_again(tmp_path: Path) -> None:
     interrupted(tmp_path, count=6, covered=4)
-    found = find(tmp_path, "run", "a", "here")
+    found = find(tmp_path, "run", "a")
     assert found is not None
     assert [r.sample_id for r in found.responses] == ["0", "2", "3"]
     (first,) = found.segments
@@ -134,30 +135,33 @@ def test_only_covered_answers_are_kept_and_failed_ones_are_asked_again(tmp_path:
 
 def test_a_continued_job_holds_the_segments_before_it(tmp_path: Path) -> None:
     interrupted(tmp_path, count=6, covered=4)
-    before = find(tmp_path, "run", "a", "here")
+    before = find(tmp_path, "run", "a")
     (tmp_path / "next").mkdir()
     second = SegmentLog(tmp_path / "next", "a", "here", OpenWindow(NOW), lambda: 7, before)
     second.answered(2)
     second.write(CARBON)
-    segments = read(tmp_path / "next" / FILE)
+    segments = read(tmp_path / "next" / SEGMENTS)
     assert [(s.number, s.answers, s.computed_tokens, s.carbon) for s in segments] == [
         (1, 4, 11, None), (2, 5, 7, CARBON),
     ]  # fmt: skip
 
 
 def test_what_cannot_be_continued_is_left_with_a_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert find(tmp_path, "run", "a", "here") is None, "never got as far as generating"
+    assert find(tmp_path, "run", "a") is None, "never got as far as generating"
     interrupted(tmp_path, count=3, covered=3)
-    assert find(tmp_path, "run", "a", "elsewhere") is None
+    found = find(tmp_path, "run", "a")
+    assert found is not None
+    assert of_machine([found], "here") is found
+    assert of_machine([found], "elsewhere") is None
     assert "other hardware (here)" in caplog.text
-    with (tmp_path / FILE).open("ab") as file:
+    with (tmp_path / SEGMENTS).open("ab") as file:
         file.write(b'{"number": 2, "cut')
-    assert find(tmp_path, "run", "a", "here") is not None, "a line cut by a crash is dropped"
-    with (tmp_path / FILE).open("ab") as file:
+    assert find(tmp_path, "run", "a") is not None, "a line cut by a crash is dropped"
+    with (tmp_path / SEGMENTS).open("ab") as file:
         file.write(b"\n")
     with pytest.raises(DatasetError, match=r"segments\.jsonl:3: not a segment"):
-        read(tmp_path / FILE)
-    assert find(tmp_path, "run", "a", "here") is None
+        read(tmp_path / SEGMENTS)
+    assert find(tmp_path, "run", "a") is None
 
 
 KILLED_BETWEEN_BATCHES = """
@@ -184,12 +188,12 @@ with Journal(folder / "responses.jsonl") as journal:
 def test_answers_that_finish_together_are_covered_together(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED_BETWEEN_BATCHES, str(tmp_path)], cwd=TESTS, check=False)
     assert done.returncode == -signal.SIGKILL
-    found = find(tmp_path, "run", "a", "here")
+    found = find(tmp_path, "run", "a")
     assert found is not None
     assert [r.sample_id for r in found.responses] == ["0", "1", "2", "3"], "the window holds the work of these"
     (killed,) = found.segments
     assert (killed.computed_tokens, killed.window("generate")) == (100, NOW.window("generate"))
-    assert len((tmp_path / FILE).read_bytes()) < 3 * len((tmp_path / FILE).read_bytes().splitlines()[0])
+    assert len((tmp_path / SEGMENTS).read_bytes()) < 3 * len((tmp_path / SEGMENTS).read_bytes().splitlines()[0])
 
 
 def test_an_interrupted_job_is_continued(
@@ -210,7 +214,7 @@ def test_an_interrupted_job_is_continued(
         assert run_here(*command) == 130
     (first,) = folders(outputs)
     assert json.loads((first / "summary.json").read_text("utf-8"))["status"] == "KILLED"
-    covered = read(first / FILE)[-1].answers
+    covered = read(first / SEGMENTS)[-1].answers
     assert covered == 4, "the fifth was interrupted before it was counted"
 
     assert run_here(*command) == 0
@@ -223,7 +227,7 @@ def test_an_interrupted_job_is_continued(
     assert (finished.info.status, killed.info.status) == ("FINISHED", "KILLED")
     assert finished.data.tags["wattrack.segments"] == "2"
     assert finished.data.tags["wattrack.continues"] == killed.info.run_id
-    before, now = read(second / FILE)
+    before, now = read(second / SEGMENTS)
     metrics = json.loads((second / "summary.json").read_text("utf-8"))["metrics"]
     windows = [s.window("generate") for s in (before, now)]
     assert metrics["time/generate_s"] == pytest.approx(sum(w.duration_s for w in windows if w is not None))
@@ -248,7 +252,7 @@ def test_a_process_that_wrote_nothing_does_not_hide_what_others_left(
     assert run_here(*command) == 0
     (finished,) = [r for r in runs(outputs) if r.info.status == "FINISHED"]
     assert finished.data.tags["wattrack.segments"] == "2"
-    assert sum(1 for f in folders(outputs) if (f / FILE).exists()) == 2
+    assert sum(1 for f in folders(outputs) if (f / SEGMENTS).exists()) == 2
 
 
 @pytest.mark.slow
@@ -310,10 +314,10 @@ def test_kill_9_loses_nothing_that_was_measured(outputs: Path, environment: dict
     (folder,) = [f for f in folders(outputs) if (f / "records.parquet").exists()]
     assert len(read_journal(folder / "responses.jsonl")) == 400
     metrics = json.loads((folder / "summary.json").read_text("utf-8"))["metrics"]
-    windows = [w for s in read(folder / FILE) if (w := s.window("generate")) is not None]
+    windows = [w for s in read(folder / SEGMENTS) if (w := s.window("generate")) is not None]
     assert metrics["time/generate_s"] == pytest.approx(sum(w.duration_s for w in windows))
     assert {r.info.status for r in runs(outputs)} == {"KILLED", "FINISHED"}
 
 
 def _segments(root: Path) -> list[tuple[Segment, ...]]:
-    return [segments for path in (root / "multirun").rglob(FILE) if (segments := read(path))]
+    return [segments for path in (root / "multirun").rglob(SEGMENTS) if (segments := read(path))]

@@ -280,23 +280,22 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _sync(options: argparse.Namespace) -> int:
-    from wattrack.delivery import log_unlogged
-    from wattrack.spool import UNLOGGED
+    from wattrack.tracking.delivery import sync, undelivered
 
     folder = options.folder or places.root() / "multirun"
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no such folder")
-    failed, spooled = 0, sorted(folder.rglob(UNLOGGED))
-    for path in spooled:
+    failed, waiting = 0, undelivered(folder)
+    for path in waiting:
         try:
-            run_id = log_unlogged(path, _console)
+            run_id = sync(path, _console)
         except Exception as e:  # noqa: BLE001  one bad result must not keep the others from the store
             failed += 1
             reason = str(e) if isinstance(e, WattrackError) else f"{type(e).__name__}: {e}"
-            _complain(f"{path.parent}: {reason}")
+            _complain(f"{path}: {reason}")
         else:
-            _console.print(f"{path.parent}: logged as run {run_id}", markup=False, highlight=False, soft_wrap=True)
-    _console.print(f"{len(spooled) - failed} result(s) logged" + (f", {failed} not" if failed else ""))
+            _console.print(f"{path}: logged as run {run_id}", markup=False, highlight=False, soft_wrap=True)
+    _console.print(f"{len(waiting) - failed} result(s) logged" + (f", {failed} not" if failed else ""))
     return FAILED if failed else FINISHED
 
 

@@ -2,72 +2,41 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from wattrack import benchmark, environment, plausibility, segments
-from wattrack.artifacts import write_results
-from wattrack.comparison.conditions import conditions
+from wattrack import environment, segments
 from wattrack.comparison.table import job_table
 from wattrack.comparison.varied import SWEPT
 from wattrack.config import Resume
-from wattrack.delivery import close_run, log_result, open_tracker, write_failure
-from wattrack.description import describe, source_tags
-from wattrack.footprint import Prices
 from wattrack.identity import flatten
-from wattrack.measurement import Find, Measured, measure
+from wattrack.measurement import measure
 from wattrack.plan import Plan
-from wattrack.plausibility import Evidence
 from wattrack.redaction import redacted, without_credentials
-from wattrack.schema import ChoiceRequest, JobResult, JobStart, Record, Request
+from wattrack.runs.write import RunFolder
+from wattrack.schema import ChoiceRequest, JobStart, Record, Request
 from wattrack.segments import Earlier
-from wattrack.summary import Metrics, grammar, running, summarize, unscored, unscored_records
-from wattrack.tasks.task import Questions
-from wattrack.tracking.store import Status, Tracker
-
-_ENGINE_METRICS = {
-    "tokens/computed": "tokens/computed",
-    "model/weights_gib": "memory/weights_gib",
-    "memory/kept_gib": "memory/kept_gib",
-    "memory/left_over_gib": "memory/left_over_gib",
-    "memory/vram_predicted_gib": "memory/vram_predicted_gib",
-    "memory/rss_predicted_gib": "memory/rss_predicted_gib",
-}
-"""Facts of the engine that are metrics."""
-UNSCORED = "unscored: no judge"
+from wattrack.tracking.delivery import deliver, open_tracker, working
+from wattrack.tracking.store import Tracker
 
 
 def run_job(plan: Plan, console: Console) -> float | None:
     """Run one job from first row to last plot; returns its score. The MLflow run ends FINISHED, FAILED or KILLED."""
     tracker = open_tracker(plan.cfg)
     start = _start(plan)
-    plan.output_dir.mkdir(parents=True, exist_ok=True)
-    (plan.output_dir / "config.yaml").write_text(start.config_yaml, "utf-8")
+    folder = RunFolder.begin(start)
     tracker.close_dead_runs()  # of earlier processes that were killed: nothing stays RUNNING for ever
-    run_id = tracker.start(start)
-    status: Status = "FAILED"
-    error, result, dataset = None, None, None
-    try:
+    with working(folder, tracker, start, console) as run_id:
         questions = plan.questions()
-        dataset = questions.facts
-        result = _result(plan, questions, console, _continuation(plan, tracker, run_id))
-        log_result(tracker, run_id, start, result, plan.output_dir)
-        write_results(plan.output_dir, run_id, "FINISHED", None, result, dataset)
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status, error = "KILLED", "interrupted"
-        raise
-    except BaseException as e:
-        error = f"{type(e).__name__}: {e}"
-        raise
-    finally:
-        if status != "FINISHED":
-            write_failure(partial(write_results, plan.output_dir, run_id, status, error, result, dataset), console)
-        close_run(tracker, run_id, status, error, plan.output_dir, console)
+        identity = plan.identity(questions)
+        folder.identified(identity)
+        tracker.tag(run_id, {"wattrack.run_key": identity.run_key})
+        earlier = _interrupted(plan, tracker, run_id, identity.run_key)
+        folder.measured(measure(plan, questions, console, identity.run_key, earlier))
+        result = deliver(folder, tracker)
     console.print(job_table(plan.name, result.metrics))
     _print_failures(console, result.records)
     if (why := result.tags.get("quality.status")) is not None:
@@ -134,99 +103,16 @@ def job_start(cfg: DictConfig, name: str, output_dir: Path, tags: Mapping[str, s
     )
 
 
-def _continuation(plan: Plan, tracker: Tracker, run_id: str) -> Find:
-    """How this job, once its identity is known, labels its run with it and finds the interrupted run to continue."""
-
-    def find(key: str, machine: str) -> Earlier | None:
-        tracker.tag(run_id, {"wattrack.run_key": key})
-        if plan.cfg.resume != Resume.auto:
-            return None
-        # A process that died before it wrote anything must not hide what those before it left.
-        for run in tracker.unfinished(key, before=run_id):
-            folder = Path(run.data.tags["wattrack.output_dir"])
-            if (earlier := segments.find(folder, run.info.run_id, key, machine)) is not None:
-                return earlier
-        return None
-
-    return find
-
-
-def _segment_tags(earlier: Earlier | None) -> dict[str, str]:
-    """How many processes the totals are sums over, and which run was continued."""
-    if earlier is None:
-        return {"wattrack.segments": "1"}
-    return {"wattrack.segments": str(len(earlier.segments) + 1), "wattrack.continues": earlier.run_id}
-
-
-def _result(plan: Plan, questions: Questions, console: Console, find: Find) -> JobResult:
-    """Measure and summarize."""
-    measured = measure(plan, questions, console, find)
-    metrics, facts = _metrics(plan, questions, measured)
-    records, series = measured.records, running(measured.records, measured.energy_points)
-    if plan.random_weights:
-        metrics, records = unscored(metrics), unscored_records(records)
-        series = tuple(point for point in series if point[0] != "running/score")
-    checks = plausibility.examine(
-        Evidence(
-            metrics=metrics,
-            facts=measured.facts,
-            hardware=measured.hardware,
-            records=records,
-            probe=measured.probe,
-            readings=measured.readings,
-            references=benchmark.references(questions.samples, plan.task.score),
-            bandwidth_gb_s=plan.cfg.hardware.memory_bandwidth_gb_s,
-            peak_tflops=plan.cfg.hardware.peak_tflops,
-        )
+def _interrupted(plan: Plan, tracker: Tracker, run_id: str, run_key: str) -> list[Earlier]:
+    """What interrupted runs of the same identity left to continue, the latest first."""
+    if plan.cfg.resume != Resume.auto:
+        return []
+    # A process that died before it wrote anything must not hide what those before it left.
+    left = (
+        segments.find(Path(run.data.tags["wattrack.output_dir"]), run.info.run_id, run_key)
+        for run in tracker.unfinished(run_key, before=run_id)
     )
-    tags = {
-        "wattrack.run_key": measured.run_key,
-        **_segment_tags(measured.earlier),
-        **measured.hardware,
-        **source_tags(measured.readings),
-        **conditions(measured.facts, plan.cfg.preset.batch_size, measured.records, measured.probe),
-        **plausibility.tags(checks),
-        **({"quality.status": UNSCORED} if plan.task.judging is not None else {}),
-    }
-    return JobResult(
-        metrics=metrics,
-        params={
-            **facts,
-            "dataset/protocol_id": plan.task.protocol,
-            "dataset/prompt_sha256": questions.prompt.sha256(),
-        },
-        tags=tags,
-        records=records,
-        probe=measured.probe,
-        readings=measured.readings,
-        dataset=questions.facts,
-        description=describe(plan.name, metrics, measured.readings, questions.facts, facts, checks),
-        running=series,
-    )
-
-
-def _metrics(plan: Plan, questions: Questions, measured: Measured) -> tuple[Metrics, dict[str, object]]:
-    """The metrics, and those facts of the engine that are none."""
-    facts = dict(measured.facts)
-    by_engine: dict[str, float | None] = {"time/total_s": measured.total_s}
-    for fact, metric in _ENGINE_METRICS.items():
-        if isinstance(value := facts.pop(fact, None), int | float):
-            by_engine[metric] = float(value)
-    metrics = summarize(measured.records, measured.probe, measured.readings, by_engine, _prices(plan.cfg))
-    metrics |= grammar(questions.requests, measured.records)
-    if plan.task.aggregate is not None:
-        metrics |= {f"quality/{name}": value for name, value in plan.task.aggregate(measured.records).items()}
-    return metrics, facts
-
-
-def _prices(cfg: DictConfig) -> Prices:
-    machine = cfg.hardware
-    return Prices(
-        hourly_usd=machine.hourly_usd,
-        usd_per_kwh=machine.usd_per_kwh,
-        carbon_g_per_kwh=machine.carbon_intensity_g_per_kwh,
-        pue=machine.pue,
-    )
+    return [earlier for earlier in left if earlier is not None]
 
 
 def dry_run(plan: Plan, console: Console) -> None:

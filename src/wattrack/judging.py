@@ -11,12 +11,10 @@ from wattrack import benchmark
 from wattrack.journal import Journal
 from wattrack.progress import JobProgress
 from wattrack.protocols import Engine, Judging
+from wattrack.runs.layout import JUDGEMENTS
 from wattrack.schema import Record, Request, Response, Sample, Score
 from wattrack.scorers import reasoning
 from wattrack.turn_prompts import turn_id
-
-JUDGEMENTS = "judgements.jsonl"
-"""What the judge wrote about each answer, in the form of responses.jsonl."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

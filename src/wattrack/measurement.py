@@ -6,49 +6,36 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from rich.console import Console
 
 from wattrack import benchmark, environment, segments
 from wattrack.footprint import without_gpu
-from wattrack.identity import run_key
 from wattrack.plan import Plan
 from wattrack.progress import JobProgress
+from wattrack.runs.manifest import Measurement
+from wattrack.runs.write import Measured
 from wattrack.schema import ChoiceRequest, Readings, Record, Request, Response
 from wattrack.segments import Earlier, SegmentLog
+from wattrack.summary import grammar, unscored_records
 from wattrack.tasks.task import Questions
-
-Find = Callable[[str, str], Earlier | None]
-"""(run key, machine) -> what an interrupted run of the same identity left to continue."""
-
 
 _SHARED = "tokens/shared"
 _OF_THROUGHPUT = ("effective/batch_size", "memory/vram_predicted_gib", "memory/rss_predicted_gib")
 """Facts that every call of the engine finds anew."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What came out of the measured phases."""
+def measure(
+    plan: Plan, questions: Questions, console: Console, run_key: str, candidates: Sequence[Earlier]
+) -> Measured:
+    """Every phase under the meters; whatever happens, meters and engine are closed and finished answers are on disk.
 
-    run_key: str
-    earlier: Earlier | None
-    """What was continued."""
-    records: tuple[Record, ...]
-    probe: tuple[Response, ...]
-    readings: Readings
-    facts: Mapping[str, object]
-    """What the engine and the meter found out, by parameter name."""
-    hardware: Mapping[str, str]
-    energy_points: tuple[tuple[int, int, float], ...]
-    total_s: float
-    """Of every process that worked on the job."""
-
-
-def measure(plan: Plan, questions: Questions, console: Console, find: Find) -> Measured:
-    """Every phase under the meters; whatever happens, meters and engine are closed and finished answers are on disk."""
-    engine, meter, job = plan.engine, plan.meter, _Job(plan, questions, console)
+    Args:
+        run_key: of the job, known before anything is loaded.
+        candidates: what interrupted runs of that key left, the latest first; one of this machine is continued.
+    """
+    engine, meter = plan.engine, plan.meter
     openings = benchmark.openings(questions.requests)
     _prepare(plan, benchmark.foreseen(questions.requests))
     started_s = time.perf_counter()
@@ -56,8 +43,11 @@ def measure(plan: Plan, questions: Questions, console: Console, find: Find) -> M
     with ExitStack() as stack:
         stack.callback(engine.close)
         plan.carbon.open()
-        stack.callback(job.close)  # when the meter has closed
+        stack.callback(plan.carbon.close)
+        when_meter_closed = stack.enter_context(ExitStack())
         stack.enter_context(meter)
+        throughput = Throughput(plan, questions, console, run_key, candidates)
+        when_meter_closed.callback(throughput.close)
         if plan.cfg.hardware.idle_s > 0:
             with meter.window("idle"):
                 time.sleep(plan.cfg.hardware.idle_s)
@@ -65,34 +55,46 @@ def measure(plan: Plan, questions: Questions, console: Console, find: Find) -> M
             engine.load()
         meter.synchronize = engine.synchronize
         benchmark.warm_up(engine, openings, meter)
-        job.begin(find)
-        responses = job.generate()
-        computed = job.computed_tokens()
+        responses = throughput.generate()
         probe = benchmark.latency_probe(engine, probed, meter)
         records = _score(plan, questions, responses)
         total_s = time.perf_counter() - started_s
-        facts, hardware = {**_facts(plan), **job.facts}, meter.facts()
-    before = job.earlier.segments if job.earlier is not None else ()
-    readings, points = segments.total(_with_carbon(plan), before), job.energy_points()
+        facts, hardware = {**_facts(plan), **throughput.facts}, meter.facts()
+    before = throughput.earlier.segments if throughput.earlier is not None else ()
+    readings, points = segments.total(_with_carbon(plan), before), throughput.energy_points()
     if facts.get("effective/device") == "cpu" and "gpu.count" in hardware:
         readings, points = without_gpu(readings), []
     return Measured(
-        run_key=job.run_key,
-        earlier=job.earlier,
         records=records,
         probe=tuple(probe),
         readings=readings,
-        facts={**facts, "tokens/computed": computed + sum(s.computed_tokens for s in before)},
-        hardware=hardware,
-        energy_points=tuple(points),
-        total_s=total_s + math.fsum(s.job.duration_s for s in before if s.job is not None),
+        measurement=Measurement(
+            facts={**facts, "tokens/computed": throughput.computed_tokens() + sum(s.computed_tokens for s in before)},
+            hardware=hardware,
+            total_s=total_s + math.fsum(s.job.duration_s for s in before if s.job is not None),
+            energy_points=tuple(points),
+            aggregates=_aggregates(plan, questions, records),
+            references=benchmark.references(questions.samples, plan.task.score),
+            segments=len(before) + 1,
+            continues=throughput.earlier.run_id if throughput.earlier is not None else None,
+        ),
     )
 
 
+def _aggregates(plan: Plan, questions: Questions, records: Sequence[Record]) -> dict[str, float | None]:
+    """Metrics of all records together, by bare name; of answers that may not be scored none."""
+    if plan.random_weights:
+        return {}
+    whole = {name.removeprefix("quality/"): value for name, value in grammar(questions.requests, records).items()}
+    return whole | dict(plan.task.aggregate(records) if plan.task.aggregate is not None else {})
+
+
 def _score(plan: Plan, questions: Questions, responses: Sequence[Response]) -> tuple[Record, ...]:
+    """Every answer graded; those of random weights get no grade, whatever they say."""
     sandbox = plan.task.sandbox
     workers = sandbox.workers if sandbox is not None else 1
-    return benchmark.score_all(questions.samples, responses, plan.task.score, plan.meter, workers)
+    records = benchmark.score_all(questions.samples, responses, plan.task.score, plan.meter, workers)
+    return unscored_records(records) if plan.random_weights else records
 
 
 def _facts(plan: Plan) -> dict[str, object]:
@@ -101,31 +103,22 @@ def _facts(plan: Plan) -> dict[str, object]:
     return {**plan.engine.facts(), "meter/sampler_cpu_s": round(plan.meter.overhead_s, 3), **isolation}
 
 
-class _Job:
+class Throughput:
     """The throughput phase: what was done before, the live line, the running energy, the checkpoints."""
 
-    def __init__(self, plan: Plan, questions: Questions, console: Console) -> None:
-        self._plan, self._questions, self._console = plan, questions, console
+    def __init__(
+        self, plan: Plan, questions: Questions, console: Console, run_key: str, candidates: Sequence[Earlier]
+    ) -> None:
+        """The meter is open: the machine is known, and with it whether there is something to continue."""
+        self._plan, self._questions, self._console, self._run_key = plan, questions, console, run_key
+        self._machine = _machine(plan.meter.facts())
+        self.earlier = segments.of_machine(candidates, self._machine)
         self._points: list[tuple[int, int, float]] = []
         self._segment: SegmentLog | None = None
-        self._computed_before = self._answered = 0
+        self._answered = self._computed_before = self._shared_before = 0
         self._computed: int | None = None  # as it was when the generate window closed
-        self._shared_before = 0
         self.facts: dict[str, object] = {}
         """Of the engine, about the throughput phase; the probe's single requests would change them."""
-        self.run_key = self._machine = ""
-        self.earlier: Earlier | None = None
-
-    def begin(self, find: Find) -> None:
-        """The model is loaded: the job's identity is known, and whether there is something to continue."""
-        plan, questions = self._plan, self._questions
-        facts = plan.engine.facts()
-        revision = facts.get("model/revision")
-        self._shared_before = _count(facts.get(_SHARED))
-        self.run_key = run_key(plan.cfg, questions.facts, questions.prompt, None if revision is None else str(revision))
-        self._machine = _machine(plan.meter.facts())
-        self.earlier = find(self.run_key, self._machine)
-        self._computed_before = plan.engine.computed_tokens
 
     def computed_tokens(self) -> int:
         """Token positions that this process computed in the throughput phase, so far or, after it, in all."""
@@ -136,6 +129,8 @@ class _Job:
     def generate(self) -> list[Response]:
         """Answers to every request, in request order."""
         plan, requests = self._plan, self._questions.requests
+        self._shared_before = _count(plan.engine.facts().get(_SHARED))
+        self._computed_before = plan.engine.computed_tokens
         carried = self.earlier.responses if self.earlier is not None else ()
         if self.earlier is not None:
             done = f"{len(carried)} of {len(requests)} answers are there, of {len(self.earlier.segments)} segment(s)"
@@ -145,7 +140,7 @@ class _Job:
             JobProgress(self._console, plan.name, len(requests) - len(carried), self._live_score()) as progress,
         ):
             self._segment = SegmentLog(
-                plan.output_dir, self.run_key, self._machine, plan.meter, self.computed_tokens, self.earlier
+                plan.output_dir, self._run_key, self._machine, plan.meter, self.computed_tokens, self.earlier
             )
             try:
                 responses = benchmark.collect(
@@ -208,7 +203,6 @@ def _prepare(plan: Plan, requests: Sequence[Request | ChoiceRequest]) -> None:
     # codecarbon waits for other programs while it looks at the processor: beside the imports that costs nothing.
     with ThreadPoolExecutor(1) as beside:
         probing = beside.submit(plan.carbon.prepare)
-        plan.engine.check()
         plan.engine.prepare(requests)
         # What logging imports as well: otherwise later jobs of a sweep start with more resident memory.
         from wattrack.tracking import job_plots  # noqa: F401

@@ -7,10 +7,11 @@ from omegaconf import DictConfig
 
 from wattrack import wiring
 from wattrack.errors import ConfigError
-from wattrack.identity import job_name
+from wattrack.identity import job_name, run_key
 from wattrack.monitors.carbon import CarbonMeter
 from wattrack.monitors.meter import Meter
 from wattrack.protocols import Engine
+from wattrack.runs.manifest import Identity
 from wattrack.tasks.task import Questions, Task
 
 
@@ -60,6 +61,21 @@ class Plan:
     def random_weights(self) -> bool:
         """Whether the model knows nothing, so that nothing it answers may be scored."""
         return str(self.cfg.model.weights) == "random"
+
+    def identity(self, questions: Questions) -> Identity:
+        """What the answers will depend on; the model is looked for, not loaded.
+
+        Raises:
+            EngineError: the model cannot be found, reached or held in memory.
+        """
+        found = self.engine.check()
+        return Identity(
+            run_key=run_key(self.cfg, questions.facts, questions.prompt, found.revision),
+            model=found.model,
+            revision=found.revision,
+            prompt_sha256=questions.prompt.sha256(),
+            dataset=questions.facts,
+        )
 
     def questions(self) -> Questions:
         """The samples and requests of the job; DatasetError names file and line."""

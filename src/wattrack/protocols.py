@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from wattrack.schema import ChoiceRequest, Energy, Request, Response, Sample, Score
+from wattrack.schema import ChoiceRequest, Energy, EngineIdentity, Request, Response, Sample, Score
 
 Row = Mapping[str, object]
 """One row of a dataset, as the hub publishes it."""
@@ -19,8 +19,11 @@ class Engine(Protocol):
     def computed_tokens(self) -> int:
         """Token positions computed so far, padding excluded; grows with every `generate`."""
 
-    def check(self) -> None:
-        """Refuse early (model missing, gated, hub unreachable, does not fit): EngineError, one line, within seconds."""
+    def check(self) -> EngineIdentity:
+        """Find the model and say which it is, before anything is loaded.
+
+        EngineError, one line, within seconds: model missing, gated, hub unreachable, does not fit.
+        """
 
     def prepare(self, requests: Sequence[Request | ChoiceRequest] = ()) -> None:
         """Do what only the first job of a process pays for (imports), so that no measured phase holds it.

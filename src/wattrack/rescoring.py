@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -14,25 +13,31 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from wattrack import benchmark, config, places, wiring
-from wattrack.artifacts import write_results
 from wattrack.comparison.table import number, score
-from wattrack.delivery import close_run, log_result, open_tracker, write_failure
 from wattrack.description import too_few
 from wattrack.engines.embedder import Embedder
 from wattrack.errors import ConfigError, DatasetError, ScoringError
 from wattrack.identity import flatten, job_name, rescored_key
-from wattrack.job import UNSCORED, job_start
+from wattrack.job import job_start
 from wattrack.judging import Judged, judge
 from wattrack.refusal import choices
-from wattrack.schema import JobResult, Readings, Record, Response
+from wattrack.results.job_result import UNSCORED
+from wattrack.runs.layout import ANSWERS
+from wattrack.runs.manifest import Identity, Settled
+from wattrack.runs.read import Run
+from wattrack.runs.write import RunFolder
+from wattrack.schema import Readings, Record, Response
 from wattrack.similarity import Compared, compare, require_references
-from wattrack.stored import Grade, StoredJob, stored_job
 from wattrack.summary import Metrics, grammar, quality
 from wattrack.tasks.task import Questions, Task
-from wattrack.tracking.store import Status, Tracker, ensure_store, store_uri
+from wattrack.tracking.delivery import deliver, open_tracker, working
+from wattrack.tracking.fetch import fetched
+from wattrack.tracking.store import Tracker, ensure_store, store_uri
 
 _SCORING = ("version", "headline", "scorer", "aggregate", "judging")
 """Keys of a protocol that judge answers; all others put the question, and those stay what they were."""
+BY_EMBEDDER = "similarity_"
+"""How such metrics of a record begin; a scorer has no part in them."""
 _TAKEN = (
     "name",
     "sandbox.allow",
@@ -47,6 +52,22 @@ _TAKEN = (
     "similarity.revision",
 )
 """Other settings that touch neither the answers nor the rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grade:
+    """What a scorer or judge said of one answer; equal grades compare equal."""
+
+    score: float | None
+    """None: the answer does not count for the headline."""
+    answer: str | None
+    metrics: Mapping[str, float]
+
+    @classmethod
+    def of(cls, record: Record) -> "Grade":
+        """The grade in a record."""
+        graded = {name: value for name, value in record.metrics.items() if not name.startswith(BY_EMBEDDER)}
+        return cls(score=None if math.isnan(record.score) else record.score, answer=record.answer, metrics=graded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +101,9 @@ def rescore(run: str, overrides: Sequence[str], console: Console) -> str | None:
         TrackingError: the new run cannot be logged.
     """
     uri = next((text.split("=", 1)[1] for text in overrides if text.startswith("tracking.uri=")), None)
-    with stored_job(run, _store(uri)) as job:
+    with fetched(run, _store(uri)) as job:
         if str(job.cfg.model.weights) == "random":
-            raise ConfigError(f"run {job.run_id} has random weights: there is nothing to score")
+            raise ConfigError(f"run {_id(job)} has random weights: there is nothing to score")
         cfg = settings_now(job.cfg, overrides)
         wiring.check(cfg)
         task = wiring.build_task(cfg)
@@ -148,15 +169,20 @@ def _composed(stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
         return compose("config", overrides=[*chosen, *overrides])
 
 
-def _same_questions(job: StoredJob, task: Task, cfg: DictConfig) -> Questions:
+def _same_questions(job: Run, task: Task, cfg: DictConfig) -> Questions:
     """What was asked, read again; DatasetError when rows or prompt differ or an answer is missing."""
     questions = task.questions(cfg.limit, cfg.seed, cfg.repeats)
-    before, now = job.dataset["digest"], questions.facts.digest
+    asked = job.manifest.identity
+    if asked is None:
+        raise ConfigError(f"{job.shown}: it does not say which rows were asked, so they cannot be compared")
+    before, now = asked.dataset.digest, questions.facts.digest
     if before != now:
         raise DatasetError(f"the rows are not those that were asked: digest {before} then, {now} now")
-    before, now = job.prompt_sha256, questions.prompt.sha256()
-    if before is not None and before != now:
-        raise DatasetError(f"the prompt is not the one that was answered: hash {before} then, {now} now; run it again")
+    answered, now = asked.prompt_sha256, questions.prompt.sha256()
+    if answered is not None and answered != now:
+        raise DatasetError(
+            f"the prompt is not the one that was answered: hash {answered} then, {now} now; run it again"
+        )
     missing = [r for r in questions.requests if (r.sample_id, r.repeat) not in job.responses]
     if missing:
         there, planned = len(questions.requests) - len(missing), len(questions.requests)
@@ -177,13 +203,11 @@ def _embedder(task: Task, questions: Questions, cfg: DictConfig) -> Embedder | N
     return embedder
 
 
-def _answers(job: StoredJob, questions: Questions) -> list[Response]:
+def _answers(job: Run, questions: Questions) -> list[Response]:
     return [job.responses[r.sample_id, r.repeat] for r in questions.requests]
 
 
-def _graded(
-    job: StoredJob, task: Task, questions: Questions, cfg: DictConfig, folder: Path, console: Console
-) -> Judged:
+def _graded(job: Run, task: Task, questions: Questions, cfg: DictConfig, folder: Path, console: Console) -> Judged:
     """The answers graded, by the scorer or by the judge."""
     responses = _answers(job, questions)
     if cfg.judge.model_id is not None:
@@ -200,7 +224,7 @@ def _graded(
 
 
 def _verdict(
-    job: StoredJob, task: Task, questions: Questions, cfg: DictConfig, graded: Judged, compared: Compared | None
+    job: Run, task: Task, questions: Questions, cfg: DictConfig, graded: Judged, compared: Compared | None
 ) -> Verdict:
     keys = [(r.sample_id, r.repeat) for r in questions.requests]
     records = graded.records if compared is None else compared.records
@@ -216,13 +240,17 @@ def _verdict(
         scoring |= {"judge": by, "judge_prompt": task.judging.sha256()}
     if compared is not None:
         scoring["similarity"] = compared.embedder
-    before = _scoring(job.cfg) | ({"judge": job.judge[0], "judge_prompt": job.judge[1]} if job.judge else {})
-    before |= {"similarity": job.embedder} if job.embedder else {}
+    before, said = _scoring(job.cfg), job.tags
+    if "judge.name" in said:
+        before |= {"judge": said["judge.name"], "judge_prompt": said["judge.prompt_sha256"]}
+    if "similarity.conditions" in said:
+        before["similarity"] = said["similarity.conditions"]
+    grades = {(r.id, r.repeat): Grade.of(r) for r in job.records}
     return Verdict(
         # How long an answer took was measured in the run that is linked, not here.
         records=tuple(replace(r, latency_s=None, ttft_s=None) for r in records),
         metrics=metrics,
-        changed=sum(Grade.of(r) != job.grades.get(key) for key, r in zip(keys, graded.records, strict=True)),
+        changed=sum(Grade.of(r) != grades.get(key) for key, r in zip(keys, graded.records, strict=True)),
         settings=tuple(_differences(before, scoring)),
         scoring=scoring,
         judge=by,
@@ -244,12 +272,12 @@ def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> lis
     return [f"{key}: {a} -> {b}" for key, a, b in pairs if a != b]
 
 
-def _tell(console: Console, job: StoredJob, verdict: Verdict) -> None:
+def _tell(console: Console, job: Run, verdict: Verdict) -> None:
     n, now = len(verdict.records), score(verdict.metrics)
     if not verdict.changed and not verdict.settings:
-        lines = [f"nothing differs from run {job.run_id}: {n} answers, score {now}; no run was logged"]
+        lines = [f"nothing differs from run {_id(job)}: {n} answers, score {now}; no run was logged"]
     else:
-        lines = [f"{verdict.changed} of {n} answers are judged differently than in run {job.run_id}"]
+        lines = [f"{verdict.changed} of {n} answers are judged differently than in run {_id(job)}"]
         lines += [f"  {line}" for line in verdict.settings]
         if (parsed := verdict.metrics.get("quality/mt_bench_parsed")) is not None:
             rating = number(verdict.metrics.get("quality/mt_bench"))
@@ -279,76 +307,75 @@ def _new_folder(cfg: DictConfig) -> Path:
     return places.root() / "multirun" / f"{moment}_{cfg.model.name}_{cfg.dataset.name}_rescored"
 
 
-def _log(
-    job: StoredJob, cfg: DictConfig, questions: Questions, verdict: Verdict, folder: Path, console: Console
-) -> str:
+def _log(job: Run, cfg: DictConfig, questions: Questions, verdict: Verdict, folder: Path, console: Console) -> str:
     """Write folder and run as a job does; returns the run's id."""
     name = cfg.name or f"{job_name(cfg)} · rescored"
-    start = job_start(cfg, name, folder, {"wattrack.rescored_from": job.run_id})
-    result = _result(job, cfg, name, questions, verdict)
+    start = job_start(cfg, name, folder, {"wattrack.rescored_from": _id(job)})
     tracker = open_tracker(cfg)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.yaml").write_text(start.config_yaml, "utf-8")
-    shutil.copyfile(job.folder / "responses.jsonl", folder / "responses.jsonl")
-    run_id = tracker.start(start)
-    status: Status = "FAILED"
-    error = None
-    try:
-        log_result(tracker, run_id, start, result, folder)
-        write_results(folder, run_id, "FINISHED", None, result, result.dataset)
-        status = "FINISHED"
-    except BaseException as e:
-        error = f"{type(e).__name__}: {e}"
-        raise
-    finally:
-        if status != "FINISHED":
-            write_failure(partial(write_results, folder, run_id, status, error, result, result.dataset), console)
-        close_run(tracker, run_id, status, error, folder, console)
+    run = RunFolder.begin(start)
+    shutil.copyfile(job.folder / ANSWERS, folder / ANSWERS)
+    with working(run, tracker, start, console) as run_id:
+        identity, settled, readings = _settled(job, cfg, name, questions, verdict)
+        run.identified(identity)
+        run.write_parts(verdict.records, (), readings)
+        run.settled(settled)
+        deliver(run, tracker)
     console.print(f"logged as run {run_id}, in {_shown(folder)}", markup=False, highlight=False, soft_wrap=True)
     return run_id
+
+
+def _id(job: Run) -> str:
+    return str(job.manifest.outcome.mlflow_run_id)
 
 
 def _shown(folder: Path) -> Path:
     return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
 
 
-def _result(job: StoredJob, cfg: DictConfig, name: str, questions: Questions, verdict: Verdict) -> JobResult:
+def _settled(
+    job: Run, cfg: DictConfig, name: str, questions: Questions, verdict: Verdict
+) -> tuple[Identity, Settled, Readings]:
     """Grades alone: what was measured is in the run that is linked."""
     facts = questions.facts
     if verdict.judge is not None:
         # Ratings of different judges are never compared: the judge is part of the protocol.
         facts = replace(facts, protocol=f"{facts.protocol}, judge {verdict.judge}")
-    elsewhere = f"measured in run {job.run_id}, whose answers these are"
+    elsewhere = f"measured in run {_id(job)}, whose answers these are"
     lines = [
         f"### {name}: {score(verdict.metrics)}",
         "",
-        f"The answers of run `{job.run_id}` under the scorer of `{facts.protocol}` on "
+        f"The answers of run `{_id(job)}` under the scorer of `{facts.protocol}` on "
         f"{time.strftime('%Y-%m-%d')}: {verdict.changed} of {len(verdict.records)} are judged differently. "
         f"Score before: {score(job.metrics)}. Speed, memory and energy are in that run.",
         *too_few(verdict.metrics, facts),
         *(f"- `{line}`" for line in verdict.settings),
     ]
-    return JobResult(
+    before = job.manifest.identity
+    assert before is not None
+    identity = Identity(
+        run_key=rescored_key(before.run_key or _id(job), facts.protocol, verdict.scoring),
+        model=before.model,
+        revision=before.revision,
+        prompt_sha256=questions.prompt.sha256(),
+        dataset=facts,
+    )
+    settled = Settled(
         metrics=verdict.metrics,
         params={
             "dataset/protocol_id": facts.protocol,
-            "dataset/prompt_sha256": questions.prompt.sha256(),
+            "dataset/prompt_sha256": identity.prompt_sha256,
             **({} if verdict.similarity is None else _embedder_params(verdict.similarity)),
         },
         tags={
-            "wattrack.run_key": rescored_key(job.run_key or job.run_id, facts.protocol, verdict.scoring),
-            "wattrack.rescored_from": job.run_id,
+            "wattrack.rescored_from": _id(job),
             "wattrack.rescored_changed": str(verdict.changed),
             **_judge_tags(cfg, verdict),
             **({} if verdict.similarity is None else {"similarity.conditions": verdict.similarity.embedder}),
         },
-        records=verdict.records,
-        probe=(),
-        readings=Readings(windows=(), samples=(), carbon=None, unavailable={"speed, memory, energy": elsewhere}),
-        dataset=facts,
         description="\n".join(lines)[:7900],
-        running=(),
     )
+    unavailable = {"speed, memory, energy": elsewhere}
+    return identity, settled, Readings(windows=(), samples=(), carbon=None, unavailable=unavailable)
 
 
 def _embedder_params(compared: Compared) -> dict[str, object]:

@@ -283,6 +283,18 @@ class Readings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EngineIdentity:
+    """Which model an engine would run, known before anything is loaded."""
+
+    model: str
+    """Hub id, folder or name, as it was found."""
+    revision: str | None
+    """Resolved commit of the hub; None where there is none."""
+    served: str | None = None
+    """What a server says it runs; None for a model in this process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetFacts:
     """Which rows a job used."""
 

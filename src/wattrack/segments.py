@@ -18,12 +18,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from wattrack.errors import DatasetError
 from wattrack.journal import Journal, read_journal
+from wattrack.runs.layout import ANSWERS, SEGMENTS
 from wattrack.schema import CarbonReading, Energy, Readings, Response, Window
 
 log = logging.getLogger(__name__)
 
-FILE = "segments.jsonl"
-JOURNAL = "responses.jsonl"
 CHECKPOINT_EVERY_S = 5.0
 """At most this much work of a killed process is lost."""
 _SUMMED = "generate"
@@ -68,7 +67,7 @@ class Earlier:
 _SEGMENT = TypeAdapter(Segment)
 
 
-def find(folder: Path, run_id: str, run_key: str, machine: str) -> Earlier | None:
+def find(folder: Path, run_id: str, run_key: str) -> Earlier | None:
     """What an unfinished job left in its folder; None, with a reason in the log, when that cannot be continued."""
     try:
         path, segments = _segments_of(folder, run_key)
@@ -79,20 +78,27 @@ def find(folder: Path, run_id: str, run_key: str, machine: str) -> Earlier | Non
         return None
     if not segments:
         return None
-    if any(s.machine != machine for s in segments):
-        log.warning("run %s is not continued: it was measured on other hardware (%s)", run_id, segments[-1].machine)
-        return None
     covered = tuple(r for r in answers[: segments[-1].answers] if r.error is None)
     return Earlier(run_id=run_id, segments=segments, responses=covered, journal=journal)
+
+
+def of_machine(candidates: Sequence[Earlier], machine: str) -> Earlier | None:
+    """The first of them that this machine measured: time and energy of another do not add up with ours."""
+    for earlier in candidates:
+        if all(s.machine == machine for s in earlier.segments):
+            return earlier
+        other = earlier.segments[-1].machine
+        log.warning("run %s is not continued: it was measured on other hardware (%s)", earlier.run_id, other)
+    return None
 
 
 def _segments_of(folder: Path, run_key: str) -> tuple[Path, tuple[Segment, ...]]:
     """The latest file with that job's segments, also where another job has used the folder since, and what it holds."""
     aside = sorted(folder.glob("segments.[0-9]*.jsonl"), key=lambda p: int(p.name.split(".")[1]), reverse=True)
-    for path in (folder / FILE, *aside):
+    for path in (folder / SEGMENTS, *aside):
         if (segments := read(path)) and segments[-1].run_key == run_key:
             return path, segments
-    return folder / FILE, ()
+    return folder / SEGMENTS, ()
 
 
 def open_journal(folder: Path, earlier: Earlier | None) -> Journal:
@@ -101,7 +107,7 @@ def open_journal(folder: Path, earlier: Earlier | None) -> Journal:
     What another job left in the folder is kept beside it. At every moment either the files that were there or the new
     ones hold all that was finished.
     """
-    path = folder / JOURNAL
+    path = folder / ANSWERS
     if earlier is None or not path.is_file() or not path.samefile(earlier.journal):
         _set_aside(folder)
     return Journal(path, earlier.responses if earlier is not None else ())
@@ -109,11 +115,11 @@ def open_journal(folder: Path, earlier: Earlier | None) -> Journal:
 
 def _set_aside(folder: Path) -> None:
     number = next(n for n in count(1) if not (folder / f"responses.{n}.jsonl").exists())
-    if (folder / JOURNAL).is_file():
-        kept = shutil.copyfile(folder / JOURNAL, folder / f"responses.{number}.jsonl")
+    if (folder / ANSWERS).is_file():
+        kept = shutil.copyfile(folder / ANSWERS, folder / f"responses.{number}.jsonl")
         log.warning("%s held the answers of another job: they are kept in %s", folder, kept.name)
-    if (folder / FILE).is_file():  # last: in this one step the numbered two become the pair that `find` takes
-        (folder / FILE).rename(folder / f"segments.{number}.jsonl")
+    if (folder / SEGMENTS).is_file():  # last: in this one step the numbered two become the pair that `find` takes
+        (folder / SEGMENTS).rename(folder / f"segments.{number}.jsonl")
 
 
 def read(path: Path) -> tuple[Segment, ...]:
@@ -165,14 +171,14 @@ class SegmentLog:
     ) -> None:
         """`computed` gives the token positions computed in the generate window. Comes after `open_journal`."""
         before = earlier.segments if earlier is not None else ()
-        self._path = folder / FILE
+        self._path = folder / SEGMENTS
         self._run_key, self._machine = run_key, machine
         self._meter, self._computed = meter, computed
         self._number = len(before) + 1
         self._carried = self._answers = len(earlier.responses) if earlier is not None else 0
         self._due_s = time.perf_counter() + CHECKPOINT_EVERY_S
         self._covered_tokens: int | None = None
-        anew = folder / f"{FILE}.new"
+        anew = folder / f"{SEGMENTS}.new"
         anew.write_bytes(b"".join(_SEGMENT.dump_json(s) + b"\n" for s in before))
         anew.replace(self._path)
         self.write()

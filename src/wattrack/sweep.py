@@ -87,10 +87,10 @@ def _finalize(
     # Imported here: Hydra builds SweepCallback at every start, also for a configuration that is then refused.
     from wattrack import environment
     from wattrack.comparison.sweep_table import sweep_table
-    from wattrack.delivery import open_tracker
     from wattrack.job import print_links
     from wattrack.redaction import redacted
     from wattrack.schema import JobStart
+    from wattrack.tracking.delivery import open_tracker
 
     tracker = open_tracker(cfg)
     tracker.close_dead_runs()

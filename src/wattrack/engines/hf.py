@@ -11,7 +11,7 @@ from wattrack.engines.checkpoint import Checkpoint, locate
 from wattrack.engines.fit import Fit, refuse_if_too_big
 from wattrack.engines.settings import Settings
 from wattrack.errors import EngineError
-from wattrack.schema import ChoiceRequest, Generation, Request, Response
+from wattrack.schema import ChoiceRequest, EngineIdentity, Generation, Request, Response
 
 if TYPE_CHECKING:
     from wattrack.engines.constraint import Grammars
@@ -98,8 +98,8 @@ class HFEngine:
         """
         return sum(mode.computed_tokens for mode in (self._naive, self._shared) if mode is not None)
 
-    def check(self) -> None:
-        """Refuse early when the model cannot be found, reached or held in memory; without importing torch.
+    def check(self) -> EngineIdentity:
+        """Find the model, without importing torch; refuse early when it cannot be found, reached or held in memory.
 
         Raises:
             EngineError: one line with what to do, within about 20 s also when the network is dead.
@@ -107,6 +107,7 @@ class HFEngine:
         checkpoint = locate(self._settings.model_id, self._settings.revision, self._settings.weights)
         refuse_if_too_big(checkpoint.weight_bytes, checkpoint.dtype, self._settings)
         self._checkpoint = checkpoint
+        return EngineIdentity(model=self._settings.model_id, revision=checkpoint.revision)
 
     def check_constraints(self) -> None:
         """Refuse constrained decoding where its library is not installed.

@@ -6,7 +6,7 @@ from pathlib import Path
 from wattrack.engines.batching import failed
 from wattrack.errors import DatasetError, EngineError
 from wattrack.journal import read_journal
-from wattrack.schema import ChoiceRequest, Request, Response
+from wattrack.schema import ChoiceRequest, EngineIdentity, Request, Response
 
 
 class ReplayEngine:
@@ -19,8 +19,8 @@ class ReplayEngine:
         self.computed_tokens = 0
         """Replaying computes nothing."""
 
-    def check(self) -> None:
-        """Read the journal.
+    def check(self) -> EngineIdentity:
+        """Read the journal; the model is the file.
 
         Raises:
             EngineError: it is missing or damaged.
@@ -30,6 +30,7 @@ class ReplayEngine:
         except DatasetError as e:
             raise EngineError(f"cannot replay: {e}") from e
         self._responses = {(response.sample_id, response.repeat): response for response in recorded}
+        return EngineIdentity(model=str(self._path), revision=None)
 
     def check_constraints(self) -> None:
         """What was recorded is what there is."""
