@@ -120,7 +120,7 @@ def by_engine(folder: Path, device: str, mode: str, load: Load) -> tuple[list[Ti
         for number, text in enumerate(texts(load))
     ]
     list(engine.generate(requests[: load.batch]))  # warms kernels and the allocator
-    alone = [next(iter(engine.generate([request]))).token_times_s[0] for request in requests[:PROBES]]
+    alone = [next(iter(engine.generate([request]))).timing.stamps_s[0] for request in requests[:PROBES]]
     reset_peak(device)
     engine.synchronize()
     started_s = time.perf_counter()
@@ -129,9 +129,9 @@ def by_engine(folder: Path, device: str, mode: str, load: Load) -> tuple[list[Ti
     wall_s = time.perf_counter() - started_s
     if failures := [response.error for response in responses if response.error]:
         sys.exit(f"{mode}: {failures[0]}")
-    print(f"  {mode}: {engine.facts()['effective/fallbacks']}", file=sys.stderr)
+    print(f"  {mode}: {engine.facts().fallbacks}", file=sys.stderr)
     return (
-        [Timing(times_s=r.token_times_s, input_tokens=r.input_tokens, rows=r.batch_size) for r in responses],
+        [Timing(times_s=r.timing.stamps_s, input_tokens=r.usage.input_tokens, rows=r.batch_size) for r in responses],
         wall_s,
         alone,
     )

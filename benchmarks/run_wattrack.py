@@ -40,7 +40,7 @@ def answer_of(response: Response) -> dict[str, Any]:
     """What the comparison reads of one response."""
     if response.error is not None:
         sys.exit(f"{response.sample_id}: {response.error}")
-    return {"text": response.text, "logprobs": list(response.logprobs), "output_tokens": response.output_tokens}
+    return {"text": response.text, "logprobs": list(response.logprobs), "output_tokens": response.usage.output_tokens}
 
 
 def memory_mib(key: str) -> float | None:
@@ -94,11 +94,11 @@ def main() -> None:
         "request_s": request_s,
         "added_mib": None if resident is None or highest is None else highest - resident,
         "computed_tokens": engine.computed_tokens,
-        "asked_tokens": sum(r.input_tokens + max(0, r.output_tokens - 1) for r in responses),
+        "asked_tokens": sum(r.usage.input_tokens + max(0, r.usage.output_tokens - 1) for r in responses),
         "threads": facts["effective/threads"],
-        "mode": engine.facts()["effective/mode"],
-        "batch": engine.facts()["effective/batch_size"],
-        "fallbacks": engine.facts()["effective/fallbacks"],
+        "mode": engine.facts().params()["effective/mode"],
+        "batch": engine.facts().params()["effective/batch_size"],
+        "fallbacks": engine.facts().params()["effective/fallbacks"],
         "answers": {response.sample_id: answer_of(response) for response in responses},
     }
     options.out.write_text(json.dumps(result), "utf-8")

@@ -2,7 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
-from wattrack.schema import ChoiceRequest, EngineIdentity, Request, Response
+from support import flat_response
+from wattrack.answering import ALL, Load
+from wattrack.facts import EngineFacts, EngineIdentity
+from wattrack.protocols import Capabilities
+from wattrack.schema import ChoiceRequest, Request, Response
 
 
 class TextEngine:
@@ -17,21 +21,25 @@ class TextEngine:
     def check(self) -> EngineIdentity:
         return EngineIdentity(model="scripted", revision=None)
 
-    def prepare(self, requests: Sequence[Request | ChoiceRequest] = ()) -> None: ...
-    def self_test(self) -> None: ...
-    def synchronize(self) -> None: ...
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities()
+
     def close(self) -> None: ...
 
-    def load(self) -> dict[str, object]:
+    def load(self) -> EngineFacts:
         return self.facts()
 
-    def facts(self) -> dict[str, object]:
-        return {"engine/mode": "scripted"}
+    def facts(self) -> EngineFacts:
+        return EngineFacts(mode="scripted")
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+    def generate(self, requests: Sequence[Request], load: Load = ALL) -> Iterator[Response]:
+        if load.kind == "one" and len(requests) > 1:
+            yield from (answer for request in requests for answer in self.generate([request], load))
+            return
         self.asked.append(len(requests))
         for r in requests:
-            yield Response(
+            yield flat_response(
                 sample_id=r.sample_id, repeat=r.repeat, text=self._text, finish_reason="stop", input_tokens=3,
                 output_tokens=2, token_times_s=(0.1, 0.2), latency_s=0.2,
             )  # fmt: skip
@@ -44,12 +52,19 @@ class ChoiceEngine(TextEngine):
         super().__init__()
         self._choice, self._lead = choice, lead
 
-    def loglikelihood(self, requests: Sequence[ChoiceRequest]) -> Iterator[Response]:
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(loglikelihood=self.loglikelihood)
+
+    def loglikelihood(self, requests: Sequence[ChoiceRequest], load: Load = ALL) -> Iterator[Response]:
+        if load.kind == "one" and len(requests) > 1:
+            yield from (answer for request in requests for answer in self.loglikelihood([request], load))
+            return
         self.asked.append(len(requests))
         for r in reversed(requests):
             best = min(self._choice, len(r.candidates) - 1)
             logprobs = [-3.0 - self._lead * (number != best) for number in range(len(r.candidates))]
-            yield Response(
+            yield flat_response(
                 sample_id=r.sample_id, repeat=r.repeat, text=r.candidates[best].continuation.strip(),
                 finish_reason="stop", input_tokens=40, output_tokens=0, latency_s=0.5,
                 prompt_text=r.candidates[0].context, logprobs=tuple(logprobs), merged_boundaries=0,

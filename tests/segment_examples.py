@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from support import flat_response
 from wattrack.journal import Journal
 from wattrack.schema import CarbonReading, Energy, Readings, Response, Window
 from wattrack.segments import SegmentLog
@@ -46,7 +47,7 @@ class OpenWindow:
 
 
 def answer(number: int, error: str | None = None) -> Response:
-    return Response(
+    return flat_response(
         sample_id=str(number), repeat=0, text="" if error else "1", finish_reason="error" if error else "stop",
         input_tokens=1, output_tokens=1, error=error,
     )  # fmt: skip

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from scripted import ChoiceEngine, TextEngine
+from support import flat_response
+from wattrack.answering import ALL, Load
 from wattrack.benchmark import collect, latency_probe, score_all, warm_up
 from wattrack.engines.replay import ReplayEngine
 from wattrack.errors import EngineError
+from wattrack.facts import EngineFacts, EngineIdentity
 from wattrack.journal import Journal, read_journal
+from wattrack.protocols import Capabilities
 from wattrack.schema import Candidate, ChoiceRequest, Generation, Request, Response, Sample, Score
 from wattrack.scorers import choice
 
@@ -36,7 +40,9 @@ def request(sample_id: str) -> Request:
 
 
 def response(sample_id: str, text: str = "#### 1") -> Response:
-    return Response(sample_id=sample_id, repeat=0, text=text, finish_reason="stop", input_tokens=3, output_tokens=2)
+    return flat_response(
+        sample_id=sample_id, repeat=0, text=text, finish_reason="stop", input_tokens=3, output_tokens=2
+    )
 
 
 @pytest.fixture
@@ -64,19 +70,19 @@ class Forgetful:
 
     computed_tokens = 0
 
-    def check(self) -> None: ...
-    def prepare(self, requests: Sequence[Request] = ()) -> None: ...
-    def self_test(self) -> None: ...
+    capabilities = Capabilities()
 
-    def load(self) -> dict[str, object]:
-        return {}
+    def check(self) -> EngineIdentity:
+        return EngineIdentity(model="forgetful", revision=None)
 
-    def facts(self) -> dict[str, object]:
-        return {}
+    def load(self) -> EngineFacts:
+        return self.facts()
 
-    def synchronize(self) -> None: ...
+    def facts(self) -> EngineFacts:
+        return EngineFacts(mode="forgetful")
+
     def close(self) -> None: ...
-    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+    def generate(self, requests: Sequence[Request], load: Load = ALL) -> Iterator[Response]:
         yield from (response(r.sample_id) for r in requests[:-1])
 
 
@@ -88,8 +94,10 @@ def test_a_missing_answer_is_an_engine_error(tmp_path: Path) -> None:
 
 def test_a_job_whose_every_question_failed_has_no_score(tmp_path: Path) -> None:
     class Broken(Forgetful):
-        def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
-            yield from (replace(response(r.sample_id), error="prompt too long") for r in requests)
+        def generate(self, requests: Sequence[Request], load: Load = ALL) -> Iterator[Response]:
+            yield from (
+                replace(response(r.sample_id), error="prompt too long", error_kind="too_long") for r in requests
+            )
 
     with (
         Journal(tmp_path / "r.jsonl") as journal,
@@ -109,7 +117,7 @@ def test_warm_up_is_short(engine: ReplayEngine) -> None:
     lengths: list[int] = []
 
     class Spy(Forgetful):
-        def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        def generate(self, requests: Sequence[Request], load: Load = ALL) -> Iterator[Response]:
             lengths.extend(r.generation.max_new_tokens for r in requests)
             yield from ()
 
@@ -141,7 +149,11 @@ def test_choices_go_to_loglikelihood_and_the_rest_to_generate(tmp_path: Path) ->
     with Journal(tmp_path / "r.jsonl") as journal:
         asked = [choice_request("a"), request("b"), choice_request("c")]
         found = collect(engine, asked, Windows(), journal, lambda r: None)
-    assert [(r.sample_id, len(r.logprobs), r.output_tokens) for r in found] == [("a", 2, 0), ("b", 0, 2), ("c", 2, 0)]
+    assert [(r.sample_id, len(r.logprobs), r.usage.output_tokens) for r in found] == [
+        ("a", 2, 0),
+        ("b", 0, 2),
+        ("c", 2, 0),
+    ]
     assert engine.asked == [2, 1]
     assert sorted(read_journal(tmp_path / "r.jsonl"), key=lambda r: r.sample_id) == found
 
@@ -171,6 +183,6 @@ def test_a_choices_record_shows_the_chosen_text_and_how_close_it_was() -> None:
 
     (row,) = score_all([sample], [answered], normed, Windows())
     assert (row.output, row.answer, row.score) == ("abcdefgh", "B", 1.0)
-    failed = replace(answered, error="too long", text="", logprobs=())
+    failed = replace(answered, error="too long", error_kind="too_long", text="", logprobs=())
     (row,) = score_all([sample], [failed], choice.score, Windows())
     assert (row.output, row.answer, row.logprobs, row.margin, row.merged_boundaries) == ("", None, None, None, None)

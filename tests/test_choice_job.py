@@ -57,7 +57,7 @@ def test_a_choice_job_leaves_everything(run_here: Runner, rows: Path, capsys: py
     records = pd.read_parquet(folder / "records.parquet")
     responses = read_journal(folder / "responses.jsonl")
     assert len(records) == len(responses) == 16
-    assert all(len(r.logprobs) == 3 and r.output_tokens == 0 and r.error is None for r in responses)
+    assert all(len(r.logprobs) == 3 and r.usage.output_tokens == 0 and r.error is None for r in responses)
     assert {tuple(v) for v in records["logprobs"]} == {r.logprobs for r in responses}
     chosen = [dict(line.split(". ", 1) for line in q.split("\n")[1:])[a] for q, a in
               zip(records["question"], records["answer"], strict=True)]  # fmt: skip

@@ -14,6 +14,7 @@ from wattrack.engines.hf import HFEngine
 from wattrack.errors import ConfigError, DatasetError, EngineError
 from wattrack.identity import run_key
 from wattrack.plan import Plan
+from wattrack.protocols import Capabilities
 
 Runner = Callable[..., int]
 
@@ -63,7 +64,7 @@ def test_rows_without_a_schema_and_engines_without_masks_are_refused(
     monkeypatch.setattr("wattrack.engines.grammar.importlib.util.find_spec", lambda name: None)
     with pytest.raises(EngineError, match="needs the package llguidance"):
         Plan.from_config(cfg, tmp_path, None)
-    monkeypatch.delattr(HFEngine, "check_constraints")
+    monkeypatch.setattr(HFEngine, "capabilities", Capabilities())
     with pytest.raises(ConfigError, match="HFEngine cannot constrain its answers: choose engine=hf"):
         Plan.from_config(cfg, tmp_path, None)
 

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from own_rows import COUNT, STYLES
 from scripted import TextEngine
-from support import Compose
+from support import Compose, flat_response
 from test_benchmark import Windows
 from wattrack import benchmark, wiring
+from wattrack.answering import ALL, Load
 from wattrack.engines.hf import HFEngine
 from wattrack.prompts import derived_seed
-from wattrack.protocols import Engine, Scorer
+from wattrack.protocols import Capabilities, Engine, Scorer
 from wattrack.schema import ChoiceRequest, Record, Request, Response, Sample, Score
 from wattrack.summary import quality
 from wattrack.tasks.task import Questions, Task
@@ -35,20 +36,24 @@ class PromptEngine(TextEngine):
         super().__init__()
         self._texts = texts
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+    def generate(self, requests: Sequence[Request], load: Load = ALL) -> Iterator[Response]:
         for r in reversed(requests):
             shown = repr(r.prompt)
             text = self._texts[derived_seed(shown, r.seed * (r.generation.temperature > 0)) % len(self._texts)]
-            yield Response(
+            yield flat_response(
                 sample_id=r.sample_id, repeat=r.repeat, text=text, finish_reason="stop", input_tokens=len(shown),
                 output_tokens=1 + len(text), prompt_text=shown,
             )  # fmt: skip
 
-    def loglikelihood(self, requests: Sequence[ChoiceRequest]) -> Iterator[Response]:
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities(loglikelihood=self.loglikelihood)
+
+    def loglikelihood(self, requests: Sequence[ChoiceRequest], load: Load = ALL) -> Iterator[Response]:
         for r in reversed(requests):
             logprobs = [-1 - derived_seed(c.context, c.continuation) % 999 / 100 for c in r.candidates]
             best = max(range(len(logprobs)), key=logprobs.__getitem__)
-            yield Response(
+            yield flat_response(
                 sample_id=r.sample_id, repeat=r.repeat, text=r.candidates[best].continuation.strip(), output_tokens=0,
                 finish_reason="stop", input_tokens=9, prompt_text=r.candidates[0].context, logprobs=tuple(logprobs),
             )  # fmt: skip

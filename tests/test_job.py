@@ -54,8 +54,8 @@ def test_one_job_leaves_everything(run_here: Runner, outputs: Path, capsys: pyte
     records = pd.read_parquet(folder / "records.parquet")
     assert len(responses) == len(records) == 12
     assert records["score"].mean() == pytest.approx(summary["metrics"]["quality/score"])
-    assert metrics["tokens/output"] == sum(r.output_tokens for r in responses)
-    assert metrics["tokens/input"] == sum(r.input_tokens for r in responses)
+    assert metrics["tokens/output"] == sum(r.usage.output_tokens for r in responses)
+    assert metrics["tokens/input"] == sum(r.usage.input_tokens for r in responses)
 
     assert run.data.params["model"] == "demo_xs"
     assert run.data.params["preset/dtype"] == "auto"

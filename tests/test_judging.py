@@ -10,8 +10,10 @@ from hydra.core.global_hydra import GlobalHydra
 from rich.console import Console
 
 from scripted import TextEngine
+from support import flat_response
 from test_job import folders, runs
 from wattrack import cli
+from wattrack.answering import ALL, Load
 from wattrack.journal import read_journal
 from wattrack.judging import judge
 from wattrack.schema import Generation, Message, Request, Response, Sample
@@ -50,7 +52,7 @@ class Listening(TextEngine):
 
     shown = ""
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+    def generate(self, requests: Sequence[Request], load: Load = ALL) -> Iterator[Response]:
         self.shown += "".join(m.content for r in requests for m in r.prompt if isinstance(m, Message))
         yield from super().generate(requests)
 
@@ -58,7 +60,7 @@ class Listening(TextEngine):
 def test_a_judge_sees_no_reasoning(tmp_path: Path) -> None:
     sample = Sample(id="1", question="", target="", data={"turns": ["Name a fruit."], "references": []})
     (turn,) = TurnsPrompt(generation=Generation(max_new_tokens=9)).turns(sample)
-    answer = Response(
+    answer = flat_response(
         sample_id=turn.id, repeat=0, text="<think>A plum?</think>A pear.", finish_reason="stop", input_tokens=1,
         output_tokens=9,
     )  # fmt: skip
@@ -118,7 +120,7 @@ def test_a_judge_without_ratings_gives_no_score(
     assert not {"quality/mt_bench", "quality/score"} & set(judged.data.metrics)
     assert judged.data.tags["quality.status"].startswith("unscored: no readable rating by embedded:demo_s")
     replies = read_journal(Path(judged.data.tags["wattrack.output_dir"]) / "judgements.jsonl")
-    assert all("You are the examiner" in r.prompt_text and r.output_tokens for r in replies)
+    assert all("You are the examiner" in r.prompt_text and r.usage.output_tokens for r in replies)
 
 
 def test_a_run_asks_no_judge(run_here: Runner, capsys: pytest.CaptureFixture[str]) -> None:

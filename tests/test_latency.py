@@ -1,8 +1,12 @@
 """Latencies by their definitions: hand arithmetic, what is withheld, and that failures are counted but never timed."""
 
+from dataclasses import replace
+
 import pytest
 
+from support import flat_response
 from test_summary import record
+from wattrack.answering import Timing, Usage
 from wattrack.latency import latency, latency_rows
 from wattrack.metrics import METRICS
 from wattrack.schema import Response
@@ -10,7 +14,7 @@ from wattrack.schema import Response
 
 def response(number: int, *times_s: float, **changes: object) -> Response:
     known: dict[str, object] = {"finish_reason": "stop", "input_tokens": 10, "output_tokens": len(times_s), **changes}
-    return Response(sample_id=str(number), repeat=0, text="", token_times_s=times_s, **known)  # type: ignore[arg-type]
+    return flat_response(sample_id=str(number), repeat=0, text="", token_times_s=times_s, **known)  # type: ignore[arg-type]
 
 
 FAILED = response(9, error="too long", finish_reason="error")
@@ -83,3 +87,17 @@ def test_nothing_timed_is_absent(probe: list[Response]) -> None:
     assert found.pop("latency/probe_failed_n") == (1.0 if probe else None)
     assert found.pop("latency/probe_n") == (0.0 if probe else None)
     assert set(found.values()) == {None}
+
+
+def test_chunks_of_a_stream_are_no_tokens() -> None:
+    stream = Response(
+        sample_id="a", repeat=0, text="x", finish_reason="stop", usage=Usage(input_tokens=10, output_tokens=64),
+        timing=Timing(stamps_s=(0.5, 0.9), stamps_of="chunks", done_s=0.9),
+    )  # fmt: skip
+    mislabelled = replace(stream, timing=Timing(stamps_s=(0.5, 0.9), done_s=0.9))
+    for found in (latency([stream]), latency([mislabelled])):
+        assert found["latency/ttft_s_p50"] == 0.5
+        assert found["latency/e2e_s_p50"] == 0.9
+        assert found["latency/request_tokens_per_s"] == pytest.approx(64 / 0.9)
+        for name in ("decode_tokens_per_s", "tpot_s_mean", "prefill_tokens_per_s", "itl_s_p50"):
+            assert found[f"latency/{name}"] is None, name

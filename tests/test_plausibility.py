@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from support import flat_response
 from wattrack import benchmark
+from wattrack.facts import Device, EngineFacts
 from wattrack.plausibility import CHECKS, Check, Evidence, examine, tags
 from wattrack.schema import Energy, Readings, Record, Response, Sample, Window
 from wattrack.scorers import choice, number
@@ -19,7 +21,7 @@ def window(name: str, start_s: float, end_s: float, **joules: float) -> Window:
 
 
 def answer(seconds: float, index: int = 0, **changes: Any) -> Response:
-    base = Response(
+    base = flat_response(
         sample_id=str(index), repeat=0, text="1", finish_reason="stop", input_tokens=5, output_tokens=2,
         token_times_s=(seconds / 2, seconds), latency_s=seconds, batch_size=4, prompt_text=f"p{index}",
     )  # fmt: skip
@@ -44,7 +46,10 @@ GOOD = Evidence(
         "tokens/computed": 10_000.0,
         "energy/codecarbon_difference_percent": 2.0,
     },
-    facts={"effective/device": "cuda", "model/decode_read_gib": 8e9 / GIB, "model/layer_params": 4e9},
+    engine=EngineFacts(
+        devices=(Device(kind="cuda", name="NVIDIA H200"),), mode="shared",
+        shown={"model/decode_read_gib": 8e9 / GIB, "model/layer_params": 4e9},
+    ),
     hardware={
         "gpu.power_limit_w": "700", "gpu.count": "1", "gpu.indices": "3", "gpu.memory_bandwidth_gb_s": "1000",
         "rapl.power_limit_w": "200",
@@ -112,7 +117,7 @@ def test_what_cannot_be_is_labelled(name: str, evidence: Evidence, text: str) ->
 
 def test_what_is_not_known_is_not_checked() -> None:
     nothing = Evidence(
-        metrics={}, facts={}, hardware={}, records=(), probe=(),
+        metrics={}, engine=EngineFacts(mode="replay"), hardware={}, records=(), probe=(),
         readings=Readings(windows=(), samples=(), carbon=None, unavailable={}),
     )  # fmt: skip
     checks = examine(nothing)
@@ -122,7 +127,7 @@ def test_what_is_not_known_is_not_checked() -> None:
 
 
 def test_weights_that_a_cache_may_hold_have_no_roofline() -> None:
-    tiny = replace(GOOD, facts={**GOOD.facts, "model/decode_read_gib": 0.01})
+    tiny = replace(GOOD, engine=replace(GOOD.engine, shown={"model/decode_read_gib": 0.01}))
     assert found(tiny, "decode_under_roofline").status == "not checked"
     two = replace(GOOD, hardware={**GOOD.hardware, "gpu.indices": "0,1"})
     assert found(two, "decode_under_roofline").status == "not checked", "a sharded model adds bandwidths or does not"

@@ -7,13 +7,15 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from support import flat_response
 from wattrack import progress
+from wattrack.answering import Usage
 from wattrack.progress import JobProgress
 from wattrack.schema import Response
 
 
 def response(error: str | None = None) -> Response:
-    return Response(
+    return flat_response(
         sample_id="a", repeat=0, text="", finish_reason="stop", input_tokens=1, output_tokens=10, error=error
     )
 
@@ -64,7 +66,7 @@ def test_interrupted_before_the_first_answer() -> None:
 def test_choices_are_counted_in_questions() -> None:
     console = Console(file=io.StringIO(), width=200)
     with JobProgress(console, "m", 1, lambda r: 1.0) as line:
-        line(replace(response(), output_tokens=0, logprobs=(-1.0, -2.0)))
+        line(replace(response(), usage=Usage(output_tokens=0), logprobs=(-1.0, -2.0)))
     assert "questions/s" in shown(console) and "tok/s" not in shown(console)
 
 

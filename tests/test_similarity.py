@@ -9,6 +9,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from engines.tiny_embedder import build_embedder
+from support import flat_response
 from test_job import runs
 from wattrack import benchmark, cli
 from wattrack.engines.embedder import Embedder
@@ -37,7 +38,7 @@ def sample(name: str, target: str, **data: object) -> Sample:
 
 def answer(name: str, text: str, repeat: int = 0, **changes: object) -> Response:
     given: dict[str, object] = {"finish_reason": "stop", "input_tokens": 1, "output_tokens": 1, **changes}
-    return Response(sample_id=name, repeat=repeat, text=text, **given)  # type: ignore[arg-type]
+    return flat_response(sample_id=name, repeat=repeat, text=text, **given)  # type: ignore[arg-type]
 
 
 def test_the_reference_is_a_text_and_the_turns_own() -> None:

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support import flat_response
 from wattrack.footprint import Prices, without_gpu
 from wattrack.intervals import wilson
 from wattrack.latency import latency
 from wattrack.metrics import METRICS, unknown_metrics
-from wattrack.schema import CarbonReading, Energy, Generation, Readings, Record, Request, Response, SystemSample, Window
+from wattrack.schema import CarbonReading, Energy, Generation, Readings, Record, Request, SystemSample, Window
 from wattrack.summary import grammar, loads, quality, running, summarize
 
 
@@ -64,7 +65,7 @@ def test_every_key_is_a_metric_also_when_everything_is_measured() -> None:
     gpu = Energy(joules=7200.0, source="measured")
     full = summarize(
         [RIGHT, WRONG, FAILED, CUT],
-        [Response(sample_id="q0", repeat=0, text="1", finish_reason="stop", input_tokens=1, output_tokens=3,
+        [flat_response(sample_id="q0", repeat=0, text="1", finish_reason="stop", input_tokens=1, output_tokens=3,
                   token_times_s=(0.1, 0.2, 0.3))],
         readings(window("load", 1.0), window("generate", 10.0, gpu=gpu, cpu=gpu), carbon=CARBON),
         {"tokens/computed": 50.0, "time/total_s": 36.0},
@@ -174,7 +175,7 @@ def test_no_correct_answer_has_no_energy_per_correct_answer() -> None:
 def test_latency_definitions() -> None:
     times = [(0.5, 0.6, 0.8), (0.4,)]
     probe = [
-        Response(sample_id=str(i), repeat=0, text="", finish_reason="stop", input_tokens=1, output_tokens=len(t),
+        flat_response(sample_id=str(i), repeat=0, text="", finish_reason="stop", input_tokens=1, output_tokens=len(t),
                  token_times_s=t)
         for i, t in enumerate(times)
     ]  # fmt: skip
@@ -194,7 +195,7 @@ def chosen(number: int, margin: float, group: str = "a", **metrics: float) -> Re
 
 
 def test_choices_have_no_numbers_about_text_that_nobody_wrote() -> None:
-    response = Response(sample_id="0", repeat=0, text="B", finish_reason="stop", input_tokens=9, output_tokens=0,
+    response = flat_response(sample_id="0", repeat=0, text="B", finish_reason="stop", input_tokens=9, output_tokens=0,
                         latency_s=0.25, logprobs=(-1.0, -2.0))  # fmt: skip
     gpu = Energy(joules=100.0, source="measured")
     found = summarize([chosen(0, 1.0, acc=1.0)], [response], readings(window("generate", 2.0, gpu=gpu)), {}, Prices())

@@ -158,9 +158,9 @@ def test_the_engine_says_how_functions_were_shown() -> None:
     engine = HFEngine(model_id=str(DEMO), device="cpu", threads=1)
     engine.load()
     try:
-        assert "effective/tools" not in engine.facts()
+        assert "effective/tools" not in engine.facts().params()
         (response,) = engine.generate([request("tools")])
-        facts = engine.facts()
+        facts = engine.facts().params()
     finally:
         engine.close()
     assert response.error is None

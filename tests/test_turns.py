@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from scripted import TextEngine
+from support import flat_response
 from test_benchmark import Windows
 from test_job import folders, runs
+from wattrack.answering import ALL, Load
 from wattrack.benchmark import collect, foreseen, openings
 from wattrack.errors import DatasetError
 from wattrack.journal import Journal, read_journal
@@ -30,14 +32,14 @@ class Echo(TextEngine):
         self._refused, self._thinks = refused, thinks
         self.prompts: dict[tuple[str, int], tuple[Message, ...]] = {}
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+    def generate(self, requests: Sequence[Request], load: Load = ALL) -> Iterator[Response]:
         self.asked.append(len(requests))
         for r in reversed(requests):
             assert not isinstance(r.prompt, str)
             self.prompts[r.sample_id, r.repeat] = r.prompt
             last = r.prompt[-1].content
             error = "refused" if self._refused in last else None
-            yield Response(
+            yield flat_response(
                 sample_id=r.sample_id, repeat=r.repeat, text="" if error else f"{self._thinks}{last.upper()}{r.repeat}",
                 finish_reason="error" if error else "stop", input_tokens=1, output_tokens=1, error=error,
             )  # fmt: skip
@@ -132,4 +134,4 @@ def test_a_job_of_two_turns_is_unscored_without_a_judge(
         first, second = found[f"{name}-turn1"], found[f"{name}-turn2"]
         assert first.text
         assert f"<|im_start|>assistant\n{first.text}<|im_end|>" in second.prompt_text
-    assert run.data.metrics["tokens/output"] == sum(r.output_tokens for r in found.values())
+    assert run.data.metrics["tokens/output"] == sum(r.usage.output_tokens for r in found.values())

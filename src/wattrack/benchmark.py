@@ -8,11 +8,12 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Protocol
 
+from wattrack.answering import ALL, ONE, Load, Usage
 from wattrack.engines.batching import failed
 from wattrack.errors import EngineError
 from wattrack.journal import Journal
 from wattrack.prompts import options_text
-from wattrack.protocols import Engine, LoglikelihoodEngine, Scorer
+from wattrack.protocols import Engine, Requests, Scorer
 from wattrack.schema import ChoiceRequest, Record, Request, Response, Sample, Score
 from wattrack.scorers import reasoning
 from wattrack.scorers.choice import margin
@@ -26,18 +27,16 @@ class Windows(Protocol):
 
 
 OnResponse = Callable[[Response], None]
-Requests = Sequence[Request | ChoiceRequest]
 
 
-def answers(engine: Engine, requests: Requests) -> Iterator[Response]:
+def answers(engine: Engine, requests: Requests, load: Load = ALL) -> Iterator[Response]:
     """Every request by the engine's method for its kind; EngineError when the engine has none."""
-    choices = [r for r in requests if isinstance(r, ChoiceRequest)]
-    if choices and not isinstance(engine, LoglikelihoodEngine):
-        raise EngineError(f"{type(engine).__name__} gives no log-probabilities, which multiple choice needs")
-    if choices and isinstance(engine, LoglikelihoodEngine):
-        yield from engine.loglikelihood(choices)
+    if choices := [r for r in requests if isinstance(r, ChoiceRequest)]:
+        if (loglikelihood := engine.capabilities.loglikelihood) is None:
+            raise EngineError(f"{type(engine).__name__} gives no log-probabilities, which multiple choice needs")
+        yield from loglikelihood(choices, load)
     if texts := [r for r in requests if isinstance(r, Request)]:
-        yield from engine.generate(texts)
+        yield from engine.generate(texts, load)
 
 
 def collect(
@@ -122,18 +121,19 @@ def with_answers(request: Request, texts: Sequence[str]) -> Request:
 
 
 def latency_probe(engine: Engine, requests: Requests, meter: Windows) -> list[Response]:
-    """The same questions one at a time, in the window `probe` (MLPerf's single-stream scenario)."""
+    """The same questions one at a time, in the window `probe`."""
     if not requests:
         return []
     with meter.window("probe"):
-        return [response for request in requests for response in answers(engine, [request])]
+        return list(answers(engine, requests, ONE))
 
 
 def warm_up(engine: Engine, requests: Requests, meter: Windows) -> None:
     """The engine's self-test, a short batch and a single request: first-use costs are nobody's latency."""
     short = [_shortened(r) for r in requests[:2]]
     with meter.window("warmup"):
-        engine.self_test()
+        if (self_test := engine.capabilities.self_test) is not None:
+            self_test()
         for batch in (short, short[:1]):
             for _ in answers(engine, batch):
                 pass
@@ -185,8 +185,7 @@ def _reference(sample: Sample) -> Response:
         repeat=0,
         text=sample.target,
         finish_reason="stop",
-        input_tokens=1,
-        output_tokens=0 if logprobs else 1,
+        usage=Usage(input_tokens=1, output_tokens=0 if logprobs else 1),
         logprobs=logprobs,
     )
 
@@ -207,17 +206,17 @@ def record(sample: Sample, response: Response, scorer: Scorer) -> Record:
         group=sample.group,
         finish_reason=response.finish_reason,
         error=response.error,
-        input_tokens=response.input_tokens,
-        output_tokens=response.output_tokens,
-        latency_s=response.latency_s,
-        ttft_s=response.token_times_s[0] if response.token_times_s else None,
+        input_tokens=response.usage.input_tokens,
+        output_tokens=response.usage.output_tokens,
+        latency_s=response.timing.done_s,
+        ttft_s=response.ttft_s,
         batch_size=response.batch_size,
         prompt_text=response.prompt_text,
-        started_unix_ms=response.started_unix_ms,
+        started_unix_ms=response.timing.sent_unix_ms,
         logprobs=response.logprobs or None,
         margin=margin(response.logprobs),
         merged_boundaries=response.merged_boundaries if response.logprobs else None,
-        thinking_tokens=response.thinking_tokens,
+        thinking_tokens=response.usage.reasoning_tokens,
     )
 
 

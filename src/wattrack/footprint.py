@@ -214,3 +214,20 @@ def _gpu_stood_by(window: Window) -> Window:
         energy={k: stood_by if k == "gpu" else v for k, v in window.energy.items()},
         peaks={k: v for k, v in window.peaks.items() if "vram" not in k},
     )
+
+
+def without_machine(readings: Readings) -> Readings:
+    """The readings of a job whose model ran on another machine: what this one used is not the model's energy."""
+    return replace(
+        readings,
+        windows=tuple(_machine_stood_by(window) for window in readings.windows),
+        samples=(),
+        carbon=None,
+        job=_machine_stood_by(readings.job) if readings.job is not None else None,
+        unavailable={**readings.unavailable, "energy and memory": "the model runs elsewhere; this machine only asks"},
+    )
+
+
+def _machine_stood_by(window: Window) -> Window:
+    elsewhere = Energy(joules=None, source="unavailable", detail="the model runs elsewhere: this machine only asks")
+    return replace(window, energy=dict.fromkeys(window.energy, elsewhere), peaks={})

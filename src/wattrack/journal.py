@@ -9,33 +9,63 @@ import logging
 import math
 import types
 from collections.abc import Iterable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, get_args
 
 import orjson
 
+from wattrack.answering import ErrorKind, Timing, Usage
 from wattrack.errors import DatasetError
-from wattrack.schema import Response
+from wattrack.schema import FinishReason, Response
 
 log = logging.getLogger(__name__)
 
+_NUMBER = (int, float, type(None))
+_COUNT = (int, type(None))
 _TYPES: dict[str, tuple[type, ...]] = {
     "sample_id": (str,),
     "repeat": (int,),
     "text": (str,),
     "finish_reason": (str,),
-    "input_tokens": (int,),
-    "output_tokens": (int,),
-    "token_times_s": (list,),
-    "latency_s": (int, float, type(None)),
+    "usage": (dict,),
+    "timing": (dict,),
     "batch_size": (int,),
     "error": (str, type(None)),
+    "error_kind": (str, type(None)),
     "prompt_text": (str,),
-    "started_unix_ms": (int,),
     "logprobs": (list,),
     "merged_boundaries": (int,),
-    "thinking_tokens": (int, type(None)),
+}
+_USAGE: dict[str, tuple[type, ...]] = {
+    "input_tokens": _COUNT,
+    "output_tokens": _COUNT,
+    "cached_tokens": _COUNT,
+    "reasoning_tokens": _COUNT,
+    "source": (str,),
+    "cost_usd": _NUMBER,
+}
+_TIMING: dict[str, tuple[type, ...]] = {
+    "intended_s": _NUMBER,
+    "stamps_s": (list,),
+    "stamps_of": (str,),
+    "done_s": _NUMBER,
+    "sent_unix_ms": (int,),
+}
+_FLAT = {
+    "input_tokens": ("usage", "input_tokens"),
+    "output_tokens": ("usage", "output_tokens"),
+    "thinking_tokens": ("usage", "reasoning_tokens"),
+    "token_times_s": ("timing", "stamps_s"),
+    "latency_s": ("timing", "done_s"),
+    "started_unix_ms": ("timing", "sent_unix_ms"),
+}
+"""Where the fields are now that stood beside the text in lines of format 0."""
+_WORDS = {
+    "finish_reason": get_args(FinishReason),
+    "error_kind": (*get_args(ErrorKind), None),
+    "source": ("tokenizer", "server", "estimated"),
+    "stamps_of": ("tokens", "chunks"),
 }
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _REQUIRED = frozenset(field.name for field in fields(Response) if field.default is MISSING)
@@ -52,7 +82,7 @@ def response_to_json(response: Response) -> str:
             return orjson.dumps(response).decode("ascii")
     except (TypeError, UnicodeDecodeError):
         pass
-    return _ENCODER.encode({name: getattr(response, name) for name in _TYPES})
+    return _ENCODER.encode(asdict(response))
 
 
 def response_from_json(line: str) -> Response:
@@ -67,21 +97,45 @@ def response_from_json(line: str) -> Response:
         raise DatasetError(f"not JSON: {e}") from e
     if not isinstance(values, dict):
         raise DatasetError(f"expected a JSON object, got {type(values).__name__}")
+    if _FLAT.keys() & values.keys():
+        values = _nested(values)
     if missing := _REQUIRED - values.keys():
         raise DatasetError(f"missing {', '.join(sorted(missing))}")
+    _check(values, _TYPES)
+    try:
+        usage = Usage(**_check(values.pop("usage", {}), _USAGE))
+        timing = Timing(**_check(values.pop("timing", {}), _TIMING))
+        return Response(**values, usage=usage, timing=timing)
+    except ValueError as e:
+        raise DatasetError(str(e)) from e
+
+
+def _nested(values: dict[str, Any]) -> dict[str, Any]:
+    """A line of format 0 as it would be written now; its errors had no kind."""
+    found: dict[str, Any] = {"usage": {}, "timing": {}}
     for name, value in values.items():
-        if name not in _TYPES:
+        if name in _FLAT:
+            group, field = _FLAT[name]
+            found[group][field] = value
+        else:
+            found[name] = value
+    return found if found.get("error") is None else {**found, "error_kind": "broken"}
+
+
+def _check(values: dict[str, Any], types: dict[str, tuple[type, ...]]) -> dict[str, Any]:
+    """The values, lists as tuples; DatasetError names one that is unknown or has another type."""
+    for name, value in values.items():
+        if name not in types:
             raise DatasetError(f"unknown field {name}")
-        if not isinstance(value, _TYPES[name]) or isinstance(value, bool):
+        if not isinstance(value, types[name]) or isinstance(value, bool):
             raise DatasetError(f"{name} cannot be {value!r:.40}")
-    if values["finish_reason"] not in ("stop", "length", "error"):
-        raise DatasetError(f"finish_reason cannot be {values['finish_reason']!r:.40}")
-    for name in ("token_times_s", "logprobs"):
-        numbers = values.get(name, [])
-        if not all(isinstance(number, (int, float)) for number in numbers):
-            raise DatasetError(f"{name} must hold numbers")
-        values[name] = tuple(numbers)
-    return Response(**values)
+        if name in _WORDS and value not in _WORDS[name]:
+            raise DatasetError(f"{name} cannot be {value!r:.40}")
+        if isinstance(value, list):
+            if not all(isinstance(number, int | float) for number in value):
+                raise DatasetError(f"{name} must hold numbers")
+            values[name] = tuple(value)
+    return values
 
 
 def read_journal(path: str | Path) -> list[Response]:

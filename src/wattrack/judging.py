@@ -52,9 +52,9 @@ def judge(
     texts = {(r.sample_id, r.repeat): reasoning.read(r.text, r.prompt_text).told for r in responses}
     requests = [_request(judging, by_id[r.sample_id], r, texts) for r in responses if r.error is None]
     try:
-        engine.prepare(requests)
-        engine.load()
-        revision = engine.facts().get("model/revision")
+        if (prepare := engine.capabilities.prepare) is not None:
+            prepare(requests)
+        revision = engine.load().revision
         with (
             Journal(folder / JUDGEMENTS) as journal,
             JobProgress(console, "judge", len(requests), lambda response: float("nan")) as progress,
@@ -67,9 +67,7 @@ def judge(
     def grade(sample: Sample, response: Response) -> Score:
         return judging.grade(sample, response, found.get((response.sample_id, response.repeat)))
 
-    return Judged(
-        records=benchmark.records(samples, responses, grade), revision=None if revision is None else str(revision)
-    )
+    return Judged(records=benchmark.records(samples, responses, grade), revision=revision)
 
 
 def _request(judging: Judging, sample: Sample, response: Response, texts: Mapping[tuple[str, int], str]) -> Request:

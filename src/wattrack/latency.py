@@ -56,7 +56,7 @@ class Quantity:
 
 def quantities(records: Sequence[Record], probe: Sequence[Response]) -> tuple[Quantity, ...]:
     """Every quantity that has a value: the probe's first, then those inside the batch."""
-    answered = [r for r in probe if r.error is None and (r.token_times_s or r.logprobs)]
+    answered = [r for r in probe if r.error is None and (r.timing.stamps_s or r.logprobs)]
     found = [
         Quantity(
             name=name,
@@ -80,21 +80,23 @@ def quantities(records: Sequence[Record], probe: Sequence[Response]) -> tuple[Qu
 
 
 def _values(response: Response, name: str) -> tuple[float, ...]:
-    """The response's values of a quantity; choices are answered at once: they have an end and no tokens on the way."""
-    times_s = response.token_times_s
-    if not times_s:
-        return (response.latency_s,) if name == "e2e" and response.latency_s is not None else ()
+    """The response's values of a quantity; choices are answered at once: they have an end and no tokens on the way.
+
+    Gaps between tokens need a stamp for each: those between chunks of a stream are something else.
+    """
+    if name in ("ttft", "e2e"):
+        value = response.ttft_s if name == "ttft" else response.end_s
+        return () if value is None else (value,)
+    times_s = response.token_stamps_s
     if name == "itl":
         return tuple(later - earlier for earlier, later in pairwise(times_s))
-    if name == "tpot":
-        return ((times_s[-1] - times_s[0]) / (len(times_s) - 1),) if len(times_s) > 1 else ()
-    return (times_s[0] if name == "ttft" else times_s[-1],)
+    return ((times_s[-1] - times_s[0]) / (len(times_s) - 1),) if len(times_s) > 1 else ()
 
 
 def latency(probe: Sequence[Response]) -> dict[str, float | None]:
     """Metrics of the batch-1 probe: percentiles with their intervals, and speeds as means over its requests."""
     values = {q.name: q.values_s for q in quantities((), probe)}
-    answered = [r for r in probe if r.error is None and r.token_times_s]
+    answered = [r for r in probe if r.error is None]
     tpot = mean(values.get("tpot", ()))
     found: dict[str, float | None] = {
         f"latency/{name}_s_{p}": value
@@ -109,8 +111,20 @@ def latency(probe: Sequence[Response]) -> dict[str, float | None]:
         **found,
         "latency/tpot_s_mean": tpot,
         "latency/decode_tokens_per_s": ratio(1.0, tpot),
-        "latency/request_tokens_per_s": mean([r.output_tokens / r.token_times_s[-1] for r in answered]),
-        "latency/prefill_tokens_per_s": mean([r.input_tokens / r.token_times_s[0] for r in answered]),
+        "latency/request_tokens_per_s": mean(
+            [
+                r.usage.output_tokens / r.end_s
+                for r in answered
+                if r.timing.stamps_s and r.usage.output_tokens and r.end_s
+            ]
+        ),
+        "latency/prefill_tokens_per_s": mean(
+            [
+                r.usage.input_tokens / r.ttft_s
+                for r in answered
+                if r.token_stamps_s and r.usage.input_tokens and r.ttft_s
+            ]
+        ),
         "latency/probe_n": float(len(values.get("e2e", ()))) if probe else None,
         "latency/probe_failed_n": float(sum(r.error is not None for r in probe)) if probe else None,
     }

@@ -11,7 +11,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from wattrack import benchmark, environment, segments
-from wattrack.footprint import without_gpu
+from wattrack.facts import EngineFacts
+from wattrack.footprint import without_gpu, without_machine
 from wattrack.plan import Plan
 from wattrack.progress import JobProgress
 from wattrack.runs.manifest import Measurement
@@ -20,10 +21,6 @@ from wattrack.schema import ChoiceRequest, Readings, Record, Request, Response
 from wattrack.segments import Earlier, SegmentLog
 from wattrack.summary import grammar, unscored_records
 from wattrack.tasks.task import Questions
-
-_SHARED = "tokens/shared"
-_OF_THROUGHPUT = ("effective/batch_size", "memory/vram_predicted_gib", "memory/rss_predicted_gib")
-"""Facts that every call of the engine finds anew."""
 
 
 def measure(
@@ -53,23 +50,28 @@ def measure(
                 time.sleep(plan.cfg.hardware.idle_s)
         with meter.window("load"):
             engine.load()
-        meter.synchronize = engine.synchronize
+        if (synchronize := engine.capabilities.synchronize) is not None:
+            meter.synchronize = synchronize
         benchmark.warm_up(engine, openings, meter)
         responses = throughput.generate()
         probe = benchmark.latency_probe(engine, probed, meter)
         records = _score(plan, questions, responses)
         total_s = time.perf_counter() - started_s
-        facts, hardware = {**_facts(plan), **throughput.facts}, meter.facts()
+        facts, hardware = throughput.facts(engine.facts()), meter.facts()
     before = throughput.earlier.segments if throughput.earlier is not None else ()
     readings, points = segments.total(_with_carbon(plan), before), throughput.energy_points()
-    if facts.get("effective/device") == "cpu" and "gpu.count" in hardware:
+    if facts.where == "elsewhere":
+        readings, points = without_machine(readings), []
+    elif facts.on == "cpu" and "gpu.count" in hardware:
         readings, points = without_gpu(readings), []
     return Measured(
         records=records,
         probe=tuple(probe),
         readings=readings,
         measurement=Measurement(
-            facts={**facts, "tokens/computed": throughput.computed_tokens() + sum(s.computed_tokens for s in before)},
+            engine=facts,
+            facts=_facts(plan),
+            computed_tokens=throughput.computed_tokens() + sum(s.computed_tokens for s in before),
             hardware=hardware,
             total_s=total_s + math.fsum(s.job.duration_s for s in before if s.job is not None),
             energy_points=tuple(points),
@@ -100,7 +102,7 @@ def _score(plan: Plan, questions: Questions, responses: Sequence[Response]) -> t
 def _facts(plan: Plan) -> dict[str, object]:
     sandbox = plan.task.sandbox
     isolation = {"sandbox/isolation": sandbox.isolation} if sandbox is not None else {}
-    return {**plan.engine.facts(), "meter/sampler_cpu_s": round(plan.meter.overhead_s, 3), **isolation}
+    return {"meter/sampler_cpu_s": round(plan.meter.overhead_s, 3), **isolation}
 
 
 class Throughput:
@@ -117,8 +119,7 @@ class Throughput:
         self._segment: SegmentLog | None = None
         self._answered = self._computed_before = self._shared_before = 0
         self._computed: int | None = None  # as it was when the generate window closed
-        self.facts: dict[str, object] = {}
-        """Of the engine, about the throughput phase; the probe's single requests would change them."""
+        self._facts: EngineFacts | None = None
 
     def computed_tokens(self) -> int:
         """Token positions that this process computed in the throughput phase, so far or, after it, in all."""
@@ -129,7 +130,7 @@ class Throughput:
     def generate(self) -> list[Response]:
         """Answers to every request, in request order."""
         plan, requests = self._plan, self._questions.requests
-        self._shared_before = _count(plan.engine.facts().get(_SHARED))
+        self._shared_before = plan.engine.facts().shared_tokens or 0
         self._computed_before = plan.engine.computed_tokens
         carried = self.earlier.responses if self.earlier is not None else ()
         if self.earlier is not None:
@@ -148,14 +149,20 @@ class Throughput:
                 )
             finally:  # the probe computes too, and what the segment says is written after it
                 self._computed = self.computed_tokens()
-        self._note_facts()
+        self._facts = plan.engine.facts()
         return responses
 
-    def _note_facts(self) -> None:
-        found = self._plan.engine.facts()
-        self.facts = {name: found[name] for name in _OF_THROUGHPUT if name in found}
-        if _SHARED in found:
-            self.facts[_SHARED] = _count(found[_SHARED]) - self._shared_before
+    def facts(self, last: EngineFacts) -> EngineFacts:
+        """`last` with what is about this phase as it was at its end; the probe's single requests have changed that."""
+        assert self._facts is not None, "generate comes first"
+        shared = self._facts.shared_tokens
+        return replace(
+            last,
+            rows=self._facts.rows,
+            vram_predicted_gib=self._facts.vram_predicted_gib,
+            rss_predicted_gib=self._facts.rss_predicted_gib,
+            shared_tokens=None if shared is None else shared - self._shared_before,
+        )
 
     def energy_points(self) -> list[tuple[int, int, float]]:
         """(answers, unix ms, joules) while this process generated, counted from the first segment on."""
@@ -187,10 +194,6 @@ class Throughput:
             self._points.append((self._answered, benchmark.now_unix_ms(), joules))
 
 
-def _count(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
 def _machine(hardware: Mapping[str, str]) -> str:
     """What must be the same for two processes' time and energy to be added."""
     facts = environment.describe()
@@ -203,7 +206,8 @@ def _prepare(plan: Plan, requests: Sequence[Request | ChoiceRequest]) -> None:
     # codecarbon waits for other programs while it looks at the processor: beside the imports that costs nothing.
     with ThreadPoolExecutor(1) as beside:
         probing = beside.submit(plan.carbon.prepare)
-        plan.engine.prepare(requests)
+        if (prepare := plan.engine.capabilities.prepare) is not None:
+            prepare(requests)
         # What logging imports as well: otherwise later jobs of a sweep start with more resident memory.
         from wattrack.tracking import job_plots  # noqa: F401
 

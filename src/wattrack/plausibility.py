@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from wattrack.facts import EngineFacts
 from wattrack.schema import Readings, Record, Response, Window
 
 Status = Literal["ok", "failed", "not checked"]
@@ -43,8 +44,7 @@ class Evidence:
     """What the checks look at."""
 
     metrics: Mapping[str, float | None]
-    facts: Mapping[str, object]
-    """What the engine found out, by parameter name."""
+    engine: EngineFacts
     hardware: Mapping[str, str]
     """What the meters found out, by tag name."""
     records: Sequence[Record]
@@ -58,7 +58,7 @@ class Evidence:
 
     def number(self, name: str) -> float | None:
         """A fact as a number."""
-        value = self.facts.get(name)
+        value = self.engine.shown.get(name)
         return float(value) if isinstance(value, int | float) else None
 
 
@@ -80,7 +80,7 @@ def tags(checks: Sequence[Check]) -> dict[str, str]:
 
 def _weights_in_memory(e: Evidence) -> Verdict:
     weights = e.metrics.get("memory/weights_gib")
-    kind = "vram" if e.facts.get("effective/device") == "cuda" else "rss"
+    kind = "vram" if e.engine.on == "cuda" else "rss"
     peak = e.metrics.get(f"memory/{kind}_peak_gib")
     if weights is None or peak is None:
         return "not checked", "the size of the weights or the peak memory is not known"
@@ -111,7 +111,7 @@ def _steps_per_s(e: Evidence) -> tuple[float | None, str]:
     """(decoding steps per second that the memory's bandwidth allows, why not known)."""
     read_gib = e.number("model/decode_read_gib")
     rated = e.bandwidth_gb_s
-    if rated is None and e.facts.get("effective/device") == "cuda" and "," not in e.hardware.get("gpu.indices", ","):
+    if rated is None and e.engine.on == "cuda" and "," not in e.hardware.get("gpu.indices", ","):
         rated = _float(e.hardware.get("gpu.memory_bandwidth_gb_s"))
     if rated is None:
         return None, "the memory bandwidth is not known (hardware.memory_bandwidth_gb_s)"
@@ -145,9 +145,7 @@ def _latencies_fill_probe(e: Evidence) -> Verdict:
 
 
 def _latency(response: Response) -> float:
-    if response.token_times_s:
-        return response.token_times_s[-1]
-    return response.latency_s or 0.0
+    return response.end_s or 0.0
 
 
 def _latencies_fit_batches(e: Evidence) -> Verdict:

@@ -57,7 +57,7 @@ class JobProgress:
     def __call__(self, response: Response) -> None:
         """Count one response."""
         self._done += 1
-        self._tokens += response.output_tokens
+        self._tokens += response.usage.output_tokens or 0
         self._failed += response.error is not None
         if self._since_draw < _SCORED_PER_DRAW:
             self._since_draw += 1

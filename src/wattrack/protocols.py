@@ -1,23 +1,56 @@
 """Every seam of the program on one screen: what an engine, a monitor, a task and a scorer must offer."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol
 
-from wattrack.schema import ChoiceRequest, Energy, EngineIdentity, Request, Response, Sample, Score
+from wattrack.answering import ALL, Load
+from wattrack.facts import EngineFacts, EngineIdentity
+from wattrack.schema import ChoiceRequest, Energy, Request, Response, Sample, Score
 
 Row = Mapping[str, object]
 """One row of a dataset, as the hub publishes it."""
+
+Requests = Sequence[Request | ChoiceRequest]
 
 Scorer = Callable[[Sample, Response], Score]
 """Pure: the same sample and response give the same score, without a model."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an engine can do beyond answering, each as the call that does it; None = it cannot, or need not."""
+
+    loglikelihood: Callable[[Sequence[ChoiceRequest], Load], Iterator[Response]] | None = None
+    """One Response with `logprobs` for each request, as `Engine.generate`; hosted APIs seldom can."""
+    check_constraints: Callable[[], None] | None = None
+    """Refuses where what `Request.constraint` needs is not installed (EngineError, one line, without importing torch).
+    None = answers cannot be constrained."""
+    prepare: Callable[[Requests], None] | None = None
+    """Does what only the first job of a process pays for (imports), so that no measured phase holds it; EngineError
+    when the requests would not fit into memory, with the numbers and what would fit."""
+    self_test: Callable[[], None] | None = None
+    """Checks on the loaded model that fast ways of computing give the plain way's answers; facts tell the result."""
+    synchronize: Callable[[], None] | None = None
+    """Waits until the device has finished."""
+
+
 class Engine(Protocol):
-    """Runs requests on one model. Built cheaply; `load` does the heavy work."""
+    """Answers requests with one model. Built cheaply: its constructor stores and checks, `load` does the heavy work.
+
+    Every request gets exactly one Response, in any order, as soon as it is there; one that cannot be answered is a
+    Response with `error` and `error_kind`, and the others go on. The engine owns batching; it may own threads and a
+    clock of its own, and never waits for its consumer to take an answer.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What else it can do; known before `load`."""
 
     @property
     def computed_tokens(self) -> int:
-        """Token positions computed so far, padding excluded; grows with every `generate`."""
+        """Token positions computed so far, padding excluded; grows with every `generate`. 0 where nothing is computed
+        in this process."""
 
     def check(self) -> EngineIdentity:
         """Find the model and say which it is, before anything is loaded.
@@ -25,37 +58,23 @@ class Engine(Protocol):
         EngineError, one line, within seconds: model missing, gated, hub unreachable, does not fit.
         """
 
-    def prepare(self, requests: Sequence[Request | ChoiceRequest] = ()) -> None:
-        """Do what only the first job of a process pays for (imports), so that no measured phase holds it.
+    def load(self) -> EngineFacts:
+        """Make the model ready. Returns `facts`."""
 
-        EngineError when `requests` would not fit into memory, with the numbers and what would fit.
+    def facts(self) -> EngineFacts:
+        """What it found out: effective settings, revision, sizes. Some change while generating.
+
+        EngineError before `load`.
         """
 
-    def load(self) -> Mapping[str, object]:
-        """Load weights and tokenizer. Returns `facts`."""
+    def generate(self, requests: Sequence[Request], load: Load = ALL) -> Iterator[Response]:
+        """Yield one Response for each request, which arrive as `load` says.
 
-    def self_test(self) -> None:
-        """Check on the loaded model that fast ways of computing give the plain way's answers; facts tell the result."""
-
-    def facts(self) -> Mapping[str, object]:
-        """What to log: effective settings, resolved revision, sizes, timings. Some change while generating."""
-
-    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Yield one Response per request as each finishes, in any order. Owns batching."""
-
-    def synchronize(self) -> None:
-        """Wait until the device has finished; a no-op on CPU."""
+        EngineError: not loaded, a load that this engine does not know, or nothing works at all.
+        """
 
     def close(self) -> None:
         """Free the model's memory. Idempotent."""
-
-
-@runtime_checkable
-class LoglikelihoodEngine(Engine, Protocol):
-    """An engine that also says how probable given texts are; hosted APIs do not."""
-
-    def loglikelihood(self, requests: Sequence[ChoiceRequest]) -> Iterator[Response]:
-        """Yield one Response with `logprobs` per request as each finishes, in any order. Owns batching."""
 
 
 class Judging(Protocol):
@@ -73,14 +92,6 @@ class Judging(Protocol):
 
     def sha256(self) -> str:
         """Hash of the wording."""
-
-
-@runtime_checkable
-class ConstrainingEngine(Engine, Protocol):
-    """An engine that can hold answers to a `Request.constraint`."""
-
-    def check_constraints(self) -> None:
-        """Refuse when what that needs is not installed: EngineError, one line, without importing torch."""
 
 
 class Monitor(Protocol):

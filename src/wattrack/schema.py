@@ -8,10 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from wattrack.answering import ErrorKind, Timing, Usage
+
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "error"]
 EnergySource = Literal["measured", "sampled", "modelled", "unavailable"]
 EnergyFlag = Literal["below_tick", "short_window", "methods_disagree", "throttled", "contended", "parent_gpu"]
+
+
+_UNKNOWN, _UNTIMED = Usage(), Timing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,32 +117,45 @@ class Response:
     """Generated text, cut at the first stop string, special tokens removed unless they mark reasoning. For choices: the
     most probable candidate's continuation, blanks stripped."""
     finish_reason: FinishReason
-    input_tokens: int
-    """Real prompt ids including special tokens, without padding. For choices: context and continuation summed over
-    the candidates, shared or not."""
-    output_tokens: int
-    """Generated ids up to and including the end token, which counts once; padding and overrun excluded."""
-    token_times_s: tuple[float, ...] = ()
-    """Host arrival of each output token, seconds after the request was submitted (prompt tensor ready)."""
-    latency_s: float | None = None
-    """Submission to last token. In a batch it includes waiting for the slower steps of the batch."""
+    usage: Usage = _UNKNOWN
+    timing: Timing = _UNTIMED
+    """Of an answer that was copied from an equal request: empty, for it took no time of its own."""
     batch_size: int = 1
     """Rows that shared the forward passes."""
     error: str | None = None
     """One line: what failed. `text` is then empty and the question counts as wrong."""
+    error_kind: ErrorKind | None = None
+    """Of the error, for programs; None where there is none."""
     prompt_text: str = ""
     """The rendered prompt, verbatim as tokenised (special tokens shown); empty when it was never rendered."""
-    started_unix_ms: int = 0
-    """Wall clock at submission."""
     logprobs: tuple[float, ...] = ()
     """Choices only: the natural log-probability of each continuation given its context, summed over its tokens;
     softmax in fp32."""
     merged_boundaries: int = 0
     """Choices only: candidates whose last context token merges with the continuation when the whole text is tokenised;
     there the continuation begins with the merged token."""
-    thinking_tokens: int | None = None
-    """Those of `output_tokens` that hold any of the reasoning and its marks; all of them where a block never closes and
-    nothing stands before it. None = not told apart."""
+
+    def __post_init__(self) -> None:
+        if (self.error is None) != (self.error_kind is None):
+            raise ValueError(f"an error and its kind come together, not {self.error!r} with {self.error_kind!r}")
+
+    @property
+    def token_stamps_s(self) -> tuple[float, ...]:
+        """Arrival of each output token after the request was sent; empty unless every token was seen arriving."""
+        timing = self.timing
+        if timing.stamps_of != "tokens" or len(timing.stamps_s) != self.usage.output_tokens:
+            return ()
+        return timing.stamps_s
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Seconds from sending to the first part of the answer; None when no part was seen arriving."""
+        return self.timing.stamps_s[0] if self.timing.stamps_s else None
+
+    @property
+    def end_s(self) -> float | None:
+        """Seconds from sending to the last part of the answer or, where no part was seen, to its end."""
+        return self.timing.stamps_s[-1] if self.timing.stamps_s else self.timing.done_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,8 +191,8 @@ class Record:
     group: str | None
     finish_reason: FinishReason
     error: str | None
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
     latency_s: float | None
     """End-to-end inside its batch (throughput phase)."""
     ttft_s: float | None
@@ -189,7 +207,7 @@ class Record:
     merged_boundaries: int | None = None
     """Choices only: as in the response."""
     thinking_tokens: int | None = None
-    """As in the response."""
+    """`Usage.reasoning_tokens`; None = not told apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,18 +298,6 @@ class Readings:
     def window(self, name: str) -> Window | None:
         """The window called `name`, or None when it was never opened."""
         return next((w for w in self.windows if w.name == name), None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineIdentity:
-    """Which model an engine would run, known before anything is loaded."""
-
-    model: str
-    """Hub id, folder or name, as it was found."""
-    revision: str | None
-    """Resolved commit of the hub; None where there is none."""
-    served: str | None = None
-    """What a server says it runs; None for a model in this process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

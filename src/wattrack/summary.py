@@ -160,7 +160,7 @@ def thinking(answered: Sequence[Record]) -> Metrics:
         "answers/thinking_chars_mean": mean([float(reply.thinking_chars) for reply in replies]),
         "answers/thinking_tokens_mean": mean([float(n) for n in known]) if counted else None,
         "answers/thinking_token_share": (
-            ratio(float(sum(known)), float(sum(r.output_tokens for r in written))) if counted else None
+            ratio(float(sum(known)), _sum([r.output_tokens for r in written])) if counted else None
         ),
     }
 
@@ -182,14 +182,20 @@ def tokens(records: Sequence[Record]) -> Metrics:
     """Real ids by the model's own tokenizer, padding excluded; nothing about outputs where none was written."""
     answered = [r for r in records if r.error is None]
     written = _written(answered)
-    output = sum(r.output_tokens for r in answered)
+    output = _sum([r.output_tokens for r in answered])
     return {
-        "tokens/input": float(sum(r.input_tokens for r in answered)),
-        "tokens/output": float(output) if written or not answered else None,
-        "tokens/output_mean": ratio(float(output), float(len(written))),
+        "tokens/input": _sum([r.input_tokens for r in answered]),
+        "tokens/output": output if written or not answered else None,
+        "tokens/output_mean": ratio(output, float(len(written))),
         "answers/chars_mean": mean([float(len(r.output)) for r in written]),
         "answers/words_mean": mean([float(len(r.output.split())) for r in written]),
     }
+
+
+def _sum(counts: Sequence[int | None]) -> float | None:
+    """The total; None where any of them is not known."""
+    known = [count for count in counts if count is not None]
+    return float(sum(known)) if len(known) == len(counts) else None
 
 
 def _written(records: Iterable[Record]) -> list[Record]:
@@ -205,9 +211,9 @@ def throughput(records: Sequence[Record], window: Window | None) -> Metrics:
     in_flight_s = [r.latency_s for r in answered if r.latency_s is not None]
     return {
         "throughput/output_tokens_per_s": (
-            ratio(float(sum(r.output_tokens for r in answered)), wall) if _written(answered) or not answered else None
+            ratio(_sum([r.output_tokens for r in answered]), wall) if _written(answered) or not answered else None
         ),
-        "throughput/prompt_tokens_per_s": ratio(float(sum(r.input_tokens for r in answered)), wall),
+        "throughput/prompt_tokens_per_s": ratio(_sum([r.input_tokens for r in answered]), wall),
         "throughput/questions_per_s": ratio(float(len(answered)), wall),
         "throughput/rows_mean": ratio(math.fsum(in_flight_s), wall) if in_flight_s else None,
     }

@@ -24,7 +24,7 @@ from wattrack.monitors.meter import Meter
 from wattrack.monitors.nvml import NvmlMonitor, gpu_indices
 from wattrack.monitors.rapl import RaplMonitor
 from wattrack.prompts import Draw, Prompt, load_shots
-from wattrack.protocols import ConstrainingEngine, Engine, LoglikelihoodEngine, Monitor
+from wattrack.protocols import Engine, Monitor
 from wattrack.sandbox.check import Sandbox
 from wattrack.schema import Generation, Sample
 from wattrack.tasks.task import AnyPrompt, Source, Task
@@ -235,18 +235,18 @@ def _prompt(settings: ProtocolConfig) -> AnyPrompt:
 def build_engine(cfg: DictConfig) -> Engine:
     """The engine named by `engine._target_`; its constructor only stores and checks."""
     engine: Engine = _instantiate(cfg.engine, "engine", model_id=model_location(cfg.model.id))
-    if str(protocol(cfg).style) in CHOICE_STYLES and not isinstance(engine, LoglikelihoodEngine):
+    if str(protocol(cfg).style) in CHOICE_STYLES and engine.capabilities.loglikelihood is None:
         raise ConfigError(
             f"dataset.protocol={cfg.dataset.protocol}: {cfg.dataset.name} asks for log-probabilities, which "
             f"{type(engine).__name__} does not give: choose engine=hf or a protocol that generates"
         )
     if protocol(cfg).constrained:
-        if not isinstance(engine, ConstrainingEngine):
+        if (check_constraints := engine.capabilities.check_constraints) is None:
             raise ConfigError(
                 f"dataset.protocol={cfg.dataset.protocol}: {type(engine).__name__} cannot constrain its answers: "
                 "choose engine=hf or a protocol with free decoding"
             )
-        engine.check_constraints()
+        check_constraints()
     return engine
 
 

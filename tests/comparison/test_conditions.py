@@ -13,6 +13,7 @@ from test_summary import record
 from tracking.examples import runs_frame
 from wattrack.comparison.conditions import LATENCY, SIMILARITY, THROUGHPUT, conditions, refusals
 from wattrack.comparison.sweep_table import sweep_table
+from wattrack.facts import EngineFacts
 from wattrack.sweep import _description
 from wattrack.tracking.sweep_plots import plot_data, write_sweep_plots
 from wattrack.tracking.tables import comparison_frame
@@ -21,19 +22,19 @@ SPEEDS = {"latency/ttft_s_p50": 0.1, "throughput/output_tokens_per_s": 9.0, "ene
 
 
 def tagged(name: str, mode: str = "shared", rows: int | None = None, **changes: object) -> dict[str, object]:
-    tags = conditions({"effective/mode": mode, "effective/batch_size": rows or 64}, rows, [record(0)], PROBE)
+    tags = conditions(EngineFacts(mode=mode, rows=rows or 64), rows, [record(0)], PROBE)
     return {"name": name, "status": "FINISHED", **tags, **SPEEDS, **changes}
 
 
 def test_tags_say_under_what_load_the_numbers_were_taken() -> None:
     records = [record(0, batch_size=8), record(1, batch_size=4), record(2, error="x", batch_size=1)]
-    found = conditions({"effective/mode": "shared", "effective/batch_size": 32}, None, records, PROBE)
+    found = conditions(EngineFacts(mode="shared", rows=32), None, records, PROBE)
     assert found == {
         LATENCY: "mode=shared, prefix_sharing=on, batch=1, concurrency=1",
         THROUGHPUT: "mode=shared, prefix_sharing=on, rows_asked=auto, rows_limit=32, batch_size_mean=6",
     }
-    assert "rows_asked=8" in conditions({"engine/mode": "replay"}, 8, records, [])[THROUGHPUT]
-    assert conditions({"effective/mode": "naive"}, None, [record(0, error="x")], [FAILED]) == {}
+    assert "rows_asked=8" in conditions(EngineFacts(mode="replay"), 8, records, [])[THROUGHPUT]
+    assert conditions(EngineFacts(mode="naive"), None, [record(0, error="x")], [FAILED]) == {}
 
 
 def test_equal_conditions_compare_and_another_batch_only_with_throughput_and_its_rows() -> None:
@@ -52,7 +53,7 @@ def test_another_engine_mode_is_refused_and_named() -> None:
 
 
 def test_constrained_and_free_decoding_are_never_compared_by_speed() -> None:
-    facts = {"effective/mode": "shared", "effective/constraint": "llguidance 1"}
+    facts = EngineFacts(mode="shared", constraint="llguidance 1")
     held = {**tagged("b"), **conditions(facts, None, [record(0)], PROBE)}
     assert "constraint=json_schema" in str(held[LATENCY]) and "constraint" not in str(tagged("a")[LATENCY])
     found = refusals([tagged("a"), held])

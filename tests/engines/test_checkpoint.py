@@ -169,7 +169,7 @@ def test_a_complete_cache_is_used_without_the_network(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     engine = HFEngine(model_id=MODEL, threads=1)
-    assert engine.load()["model/revision"] == commit
+    assert engine.check().revision == engine.load().revision == commit
     engine.close()
     (repository / "snapshots" / commit / "tokenizer.json").unlink()
     assert refusal(MODEL).startswith("cannot reach the Hugging Face hub")

@@ -71,9 +71,9 @@ def test_the_text_is_the_likeliest_continuation_and_tokens_are_counted(engine: H
     assert response.text == request.candidates[best].continuation.strip() and best != 2
     tokenizer = engine._ready()[0].tokenizer
     texts = [c.context + c.continuation for c in request.candidates]
-    assert response.input_tokens == sum(len(tokenizer(text)["input_ids"]) for text in texts)
-    assert response.latency_s is not None and response.latency_s > 0
-    assert response.token_times_s == ()
+    assert response.usage.input_tokens == sum(len(tokenizer(text)["input_ids"]) for text in texts)
+    assert response.timing.done_s is not None and response.timing.done_s > 0
+    assert response.timing.stamps_s == ()
 
 
 def test_branches_restart_where_the_root_ends() -> None:

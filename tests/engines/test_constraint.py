@@ -102,7 +102,7 @@ def by_id(responses: Iterator[Response]) -> dict[str, Response]:
 
 
 def texts(responses: Mapping[str, Response]) -> dict[str, tuple[object, ...]]:
-    return {i: (r.text, r.finish_reason, r.output_tokens, r.error) for i, r in responses.items()}
+    return {i: (r.text, r.finish_reason, r.usage.output_tokens, r.error) for i, r in responses.items()}
 
 
 def check_all(requests: Sequence[Request], responses: Mapping[str, Response]) -> int:
@@ -147,8 +147,8 @@ def test_both_modes_take_the_tokens_of_a_loop_by_hand(pair: tuple[HFEngine, HFEn
     for request in requests[:16:3]:
         new = by_hand(pair[1], request)
         assert shared[request.sample_id].text == tokenizer.decode(new, skip_special_tokens=True)
-        assert shared[request.sample_id].output_tokens == len(new)
-    assert pair[0].facts()["effective/mode"] == "shared"
+        assert shared[request.sample_id].usage.output_tokens == len(new)
+    assert pair[0].facts().params()["effective/mode"] == "shared"
 
 
 def test_sampled_answers_keep_to_their_schemas_in_both_modes(pair: tuple[HFEngine, HFEngine]) -> None:
@@ -165,7 +165,7 @@ def test_rows_of_unequal_lengths_are_cut_each_at_its_own(pair: tuple[HFEngine, H
     requests = [held(schema, PROMPTS[0], str(new), max_new_tokens=new) for new in (4, 30, 9)]
     shared, naive = (by_id(engine.generate(requests)) for engine in pair)
     assert texts(shared) == texts(naive)
-    assert {i: (r.output_tokens, r.error) for i, r in naive.items()} == {str(n): (n, None) for n in (4, 30, 9)}
+    assert {i: (r.usage.output_tokens, r.error) for i, r in naive.items()} == {str(n): (n, None) for n in (4, 30, 9)}
 
 
 def test_a_free_row_answers_as_if_no_other_were_constrained(pair: tuple[HFEngine, HFEngine]) -> None:
@@ -233,10 +233,10 @@ def test_equal_prompts_with_other_schemas_are_other_questions(engine: HFEngine) 
     for request in requests[:5]:
         list(engine.generate([request]))
     alone = engine.computed_tokens - before
-    assert responses["2"].text == responses["4"].text and responses["4"].latency_s is None
+    assert responses["2"].text == responses["4"].text and responses["4"].timing.done_s is None
     assert len({r.text for r in responses.values()}) == 5
-    assert Counter(r.latency_s is None for r in responses.values()) == {False: 5, True: 1}
-    assert together <= alone + responses["5"].output_tokens
+    assert Counter(r.timing.done_s is None for r in responses.values()) == {False: 5, True: 1}
+    assert together <= alone + responses["5"].usage.output_tokens
     # The order of keys is the order of the answer.
     turned = {**SHORT["city"], "properties": dict(reversed(SHORT["city"]["properties"].items()))}  # type: ignore[attr-defined]
     pair = by_id(engine.generate([held(SHORT["city"], name="a"), held(turned, name="b")]))
@@ -259,18 +259,18 @@ def test_running_out_of_memory_begins_answers_again(engine: HFEngine, monkeypatc
     again = loaded(Path(engine._settings.model_id))
     monkeypatch.setattr(RollingBatch, "_step", greedy)
     assert texts(by_id(again.generate(requests))) == expected
-    assert "out of memory" in str(again.facts()["effective/fallbacks"])
+    assert "out of memory" in str(again.facts().params()["effective/fallbacks"])
     again.close()
 
 
 def test_what_constrained_is_a_fact_only_where_something_did(folder: Path) -> None:
     engine = loaded(folder)
     list(engine.generate([ask("Tom", max_new_tokens=2)]))
-    assert "effective/constraint" not in engine.facts()
+    assert "effective/constraint" not in engine.facts().params()
     different = {"type": "array", "items": {"type": "integer"}, "uniqueItems": True}
     list(engine.generate([held(different, max_new_tokens=4), held(SHORT["code"], name="b", max_new_tokens=4)]))
     label = "llguidance 1.9.1, JSON Schema; not enforced: uniqueItems (schemas: 1)"
-    assert engine.facts()["effective/constraint"] == label
+    assert engine.facts().params()["effective/constraint"] == label
     engine.close()
 
 

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="describes a m
 def facts_of(folder: Path, **settings: object) -> dict[str, object]:
     """Facts of a load, after one answer under these settings."""
     engine = HFEngine(model_id=str(folder), threads=1, **{"batch_size": 8, **settings})
-    facts = dict(engine.load())
+    facts = {**(loaded := engine.load()).params(), **loaded.metrics()}
     [response] = engine.generate([ask("Tom has 3 apples")])
     engine.close()
-    assert response.error is None and response.output_tokens > 0
+    assert response.error is None and response.usage.output_tokens > 0
     return facts
 
 
@@ -43,8 +43,8 @@ def test_parameters_and_bytes_are_those_of_the_model(folders: dict[str, Path]) -
     hidden, vocabulary = 32, 320
     layer = 2 * hidden * hidden + hidden + 2 * (hidden * 16 + 16) + 3 * hidden * 64 + 2 * hidden
     assert wide["model/params"] == narrow["model/params"] == vocabulary * hidden + 2 * layer + hidden
-    assert wide["model/weights_gib"] == pytest.approx(wide["model/params"] * 4 / 2**30, rel=0.01)
-    assert narrow["model/weights_gib"] == pytest.approx(wide["model/params"] * 2 / 2**30, rel=0.01)
+    assert wide["memory/weights_gib"] == pytest.approx(wide["model/params"] * 4 / 2**30, rel=0.01)
+    assert narrow["memory/weights_gib"] == pytest.approx(wide["model/params"] * 2 / 2**30, rel=0.01)
     assert narrow["effective/dtype"] == "bf16"
 
 
@@ -137,7 +137,7 @@ def test_four_bits_are_normal_floats_with_quantized_constants() -> None:
 
 def test_a_given_context_length_replaces_the_checkpoint_s(folders: dict[str, Path]) -> None:
     engine = HFEngine(model_id=str(folders["qwen2"]), context_length=16, threads=1)
-    assert engine.load()["model/context_length"] == 16
+    assert engine.load().shown["model/context_length"] == 16
     [response] = engine.generate([ask("Tom has 3 apples and buys 14 more.")])
     assert response.error is not None and "exceeds the context of 16 tokens" in response.error
     engine.close()

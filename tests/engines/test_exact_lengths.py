@@ -21,16 +21,16 @@ def test_prompts_have_exactly_the_tokens_asked_for(engines: dict[str, HFEngine],
     ):
         own = tokenizer(request.prompt)["input_ids"]
         assert response.error is None
-        assert response.input_tokens == wanted
+        assert response.usage.input_tokens == wanted
         assert response.prompt_text == tokenizer.decode(own[:wanted]) or wanted > len(own)
 
 
 def test_other_prompts_stay_as_they_are(engine: HFEngine) -> None:
     plain, chat = ask("Tom has", "plain"), replace(ask("", "chat"), prompt=(Message(role="user", content="Tom has"),))
     fixed = replace(ask("Tom has", "fixed"), prompt_tokens=30)
-    lengths = [response.input_tokens for response in only(engine, plain, chat, fixed)]
+    lengths = [response.usage.input_tokens for response in only(engine, plain, chat, fixed)]
     assert lengths[2] == 30
-    assert lengths[:2] == [response.input_tokens for response in only(engine, plain, chat)]
+    assert lengths[:2] == [response.usage.input_tokens for response in only(engine, plain, chat)]
 
 
 @pytest.mark.parametrize("mode", ["naive", "shared"])
@@ -44,7 +44,7 @@ def test_answers_have_exactly_the_tokens_asked_for(folders: dict[str, Path], mod
         loaded.end_ids = (0,)
         free = ask("Tom has 3 apples", "free", max_new_tokens=6)
         fixed = replace(free, sample_id="fixed", generation=replace(free.generation, fixed_length=True))
-        found = {r.sample_id: (r.output_tokens, r.finish_reason, r.error) for r in engine.generate([free, fixed])}
+        found = {r.sample_id: (r.usage.output_tokens, r.finish_reason, r.error) for r in engine.generate([free, fixed])}
     finally:
         engine.close()
     assert found == {"free": (1, "stop", None), "fixed": (6, "stop", None)}
@@ -55,7 +55,7 @@ def test_an_end_token_inside_a_fixed_answer_is_no_text(engine: HFEngine) -> None
     request = ask("Tom has 3 apples", max_new_tokens=4)
     with scripted(engine, {len(engine._ready()[0].tokenizer("Tom has 3 apples")["input_ids"]): [end]}):
         (response,) = only(engine, replace(request, generation=replace(request.generation, fixed_length=True)))
-    assert (response.output_tokens, response.text, response.finish_reason) == (4, "", "stop")
+    assert (response.usage.output_tokens, response.text, response.finish_reason) == (4, "", "stop")
 
 
 @pytest.mark.parametrize("mode", ["naive", "shared"])
@@ -80,11 +80,11 @@ def test_rows_of_one_batch_end_at_lengths_of_their_own(
         engine.close()
     assert max(r.batch_size for r in together) == 3
     for request, one, beside in zip(asked, alone, together, strict=True):
-        assert (beside.error, beside.text, beside.output_tokens, beside.finish_reason) == (
-            None, one.text, one.output_tokens, one.finish_reason,
+        assert (beside.error, beside.text, beside.usage.output_tokens, beside.finish_reason) == (
+            None, one.text, one.usage.output_tokens, one.finish_reason,
         )  # fmt: skip
-        assert len(beside.token_times_s) == beside.output_tokens <= request.generation.max_new_tokens
+        assert len(beside.timing.stamps_s) == beside.usage.output_tokens <= request.generation.max_new_tokens
         if "fixed_length" in options:
-            assert beside.output_tokens == request.generation.max_new_tokens
-    assert computed == sum(r.input_tokens + r.output_tokens - 1 for r in together)
+            assert beside.usage.output_tokens == request.generation.max_new_tokens
+    assert computed == sum(r.usage.input_tokens + r.usage.output_tokens - 1 for r in together)
     assert {r.finish_reason for r in together} == ({"stop"} if "fixed_length" in options else {"stop", "length"})

@@ -64,7 +64,7 @@ def test_predicted_weights_are_the_loaded_ones(folders: dict[str, Path], kind: s
     engine = HFEngine(model_id=str(folders[kind]), dtype=dtype, threads=1)
     engine.prepare()
     assert engine._fit is not None
-    assert engine._fit.shape.weight_bytes / GIB == pytest.approx(engine.load()["model/weights_gib"])
+    assert engine._fit.shape.weight_bytes / GIB == pytest.approx(engine.load().weights_gib)
     engine.close()
 
 

@@ -75,7 +75,7 @@ from wattrack.engines.hf import HFEngine
 
 for mode, wanted in (("naive", "plain"), ("shared", "plain"), ("naive", "kept"), ("naive", "plain")):
     engine = HFEngine(model_id=sys.argv[1], device="cpu", mode=mode, heap=wanted)
-    facts = engine.load()
+    facts = engine.load().params()
     print(json.dumps([facts["effective/heap"], facts.get("effective/fallbacks")]))
     engine.close()
 """

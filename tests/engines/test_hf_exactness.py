@@ -55,8 +55,8 @@ def test_greedy_equals_a_loop_without_generate(
         new = by_hand(engine, text)
         prompt = tokenizer(text)["input_ids"]
         assert response.text == tokenizer.decode(new, skip_special_tokens=True)
-        assert response.output_tokens == len(new)
-        assert response.input_tokens == len(prompt)
+        assert response.usage.output_tokens == len(new)
+        assert response.usage.input_tokens == len(prompt)
         assert response.prompt_text == tokenizer.decode(prompt)
         assert response.finish_reason == ("stop" if new[-1] in END_IDS else "length")
         assert response.batch_size <= batch_size and response.error is None
@@ -66,14 +66,14 @@ def test_greedy_equals_a_loop_without_generate(
 
 def test_time_stamps_follow_each_row_to_its_own_end(engine: HFEngine) -> None:
     responses = run(engine, ["Tom has 3 apples", "buys", "How many?", "été", "17"], 5)
-    assert len({response.output_tokens for response in responses}) > 1, "rows must end at different steps"
-    assert len({response.started_unix_ms for response in responses}) == 1
+    assert len({response.usage.output_tokens for response in responses}) > 1, "rows must end at different steps"
+    assert len({response.timing.sent_unix_ms for response in responses}) == 1
     for response in responses:
-        times = response.token_times_s
-        assert len(times) == response.output_tokens
+        times = response.timing.stamps_s
+        assert len(times) == response.usage.output_tokens
         assert times[0] > 0 and all(a < b for a, b in itertools.pairwise(times))
-        assert response.latency_s == times[-1]
-        assert response.started_unix_ms > 1_600_000_000_000
+        assert response.timing.done_s == times[-1]
+        assert response.timing.sent_unix_ms > 1_600_000_000_000
 
 
 def test_groups_of_unequal_settings_never_share_a_batch(engine: HFEngine) -> None:

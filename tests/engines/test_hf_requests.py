@@ -93,7 +93,7 @@ def test_stop_strings_cut_exactly_and_count_up_to_their_last_token(
         [response] = only(engine, ask(PROMPT, stop=stops, max_new_tokens=60))
     assert response.text == text
     assert response.finish_reason == "stop"
-    assert response.output_tokens == (len(new) if completed_by is None else len(completed_by.encode()))
+    assert response.usage.output_tokens == (len(new) if completed_by is None else len(completed_by.encode()))
 
 
 def test_a_stop_string_in_the_prompt_does_not_end_the_answer(engine: HFEngine) -> None:
@@ -114,15 +114,15 @@ def test_one_row_stops_while_its_neighbour_goes_on(engine: HFEngine) -> None:
         first, second = only(
             engine, ask(a, "a", stop=(".",), max_new_tokens=40), ask(b, "b", stop=(".",), max_new_tokens=40)
         )
-    assert (first.text, first.output_tokens, first.batch_size) == ("one", 4, 2)
-    assert (second.text, second.output_tokens) == ("a longer answer without it", 27)
-    assert len(first.token_times_s) == 4 and first.latency_s < second.latency_s
+    assert (first.text, first.usage.output_tokens, first.batch_size) == ("one", 4, 2)
+    assert (second.text, second.usage.output_tokens) == ("a longer answer without it", 27)
+    assert len(first.timing.stamps_s) == 4 and first.timing.done_s < second.timing.done_s
 
 
 def test_a_special_token_as_stop_string_ends_the_row(engine: HFEngine) -> None:
     with scripted(engine, {len(ids_of(engine, PROMPT)): [*bytes_of(engine, "17"), 4, *bytes_of(engine, "99")]}):
         [response] = only(engine, ask(PROMPT, stop=("<|im_end|>",), max_new_tokens=8))
-    assert (response.text, response.output_tokens, response.finish_reason) == ("17", 3, "stop")
+    assert (response.text, response.usage.output_tokens, response.finish_reason) == ("17", 3, "stop")
 
 
 @pytest.mark.parametrize("mode", ["shared", "naive"])
@@ -143,7 +143,7 @@ def test_a_special_token_that_only_tokenizer_json_knows_ends_the_row(
         lambda module, inputs, logits: logits.index_fill(-1, torch.tensor([ends]), 1e4)
     )
     [response] = only(engine, ask(PROMPT, stop=("<|im_end|>", "\n"), max_new_tokens=8))
-    assert (response.text, response.output_tokens, response.finish_reason) == ("", 1, "stop")
+    assert (response.text, response.usage.output_tokens, response.finish_reason) == ("", 1, "stop")
     hook.remove()
     engine.close()
 
@@ -151,20 +151,20 @@ def test_a_special_token_that_only_tokenizer_json_knows_ends_the_row(
 def test_an_immediate_end_token_is_an_empty_answer_of_one_token(engine: HFEngine) -> None:
     with scripted(engine, {len(ids_of(engine, PROMPT)): [2]}):
         [response] = only(engine, ask(PROMPT))
-    assert (response.text, response.output_tokens, response.finish_reason) == ("", 1, "stop")
-    assert len(response.token_times_s) == 1 and response.error is None
+    assert (response.text, response.usage.output_tokens, response.finish_reason) == ("", 1, "stop")
+    assert len(response.timing.stamps_s) == 1 and response.error is None
 
 
 def test_a_prompt_beyond_the_context_is_refused_and_the_others_go_on(engine: HFEngine) -> None:
     long = "Tom " * 300
     tokens = len(ids_of(engine, long))
     refused, answered = only(engine, ask(long, "long"), ask("Tom", "short"))
-    assert refused.finish_reason == "error" and refused.text == "" and refused.input_tokens == tokens
+    assert refused.finish_reason == "error" and refused.text == "" and refused.usage.input_tokens == tokens
     assert refused.error == (
         f"prompt of {tokens} tokens + 12 new exceeds the context of 256 tokens; "
         "use a shorter prompt (fewer worked examples, if any) or a smaller max_new_tokens"
     )
-    assert answered.error is None and answered.output_tokens > 0
+    assert answered.error is None and answered.usage.output_tokens > 0
 
 
 def test_an_empty_prompt_is_an_error_of_its_own(engine: HFEngine) -> None:
@@ -245,7 +245,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(own_engine: HFEngine) 
         responses = list(own_engine.generate(requests))
     assert {r.sample_id: r.text for r in responses} == expected and len(responses) == 11
     assert max(r.batch_size for r in responses) == 2
-    facts = own_engine.facts()
+    facts = own_engine.facts().params()
     assert facts["effective/batch_size"] == 2
     assert facts["effective/fallbacks"] == "batch_size 8 -> 4: out of memory; batch_size 4 -> 2: out of memory"
 
@@ -292,7 +292,7 @@ def test_a_failing_compiler_costs_speed_and_no_answer(own_engine: HFEngine) -> N
     with failing(own_engine, problem):
         responses = list(own_engine.generate([ask("Tom", str(i)) for i in range(3)]))
     assert [r.error for r in responses] == [None] * 3 and responses[0].batch_size == 3
-    assert own_engine.facts()["effective/fallbacks"] == (
+    assert own_engine.facts().params()["effective/fallbacks"] == (
         "compiled decoding -> uncompiled: InductorError: no C compiler"
     )
 

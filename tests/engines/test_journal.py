@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engines.tiny_models import ask, ask_choices
+from support import CHECKOUT, flat_response
 from wattrack.engines.replay import ReplayEngine
 from wattrack.errors import DatasetError, EngineError
 from wattrack.journal import Journal, read_journal, response_from_json, response_to_json
-from wattrack.protocols import LoglikelihoodEngine
 from wattrack.schema import Response
 
 wild_text = st.text(st.characters() | st.sampled_from('\n\r\x0b\x0c\x1c\x1e\x85\u2028\u2029\ud800"\\\x00')) | st.just(
@@ -22,14 +22,14 @@ wild_text = st.text(st.characters() | st.sampled_from('\n\r\x0b\x0c\x1c\x1e\x85\
 )
 seconds = st.floats(min_value=0, max_value=1e9)
 responses = st.builds(
-    Response,
+    flat_response,
     sample_id=wild_text,
     repeat=st.integers(0, 9),
     text=wild_text,
     finish_reason=st.sampled_from(["stop", "length", "error"]),
-    input_tokens=st.integers(0, 10**6),
-    output_tokens=st.integers(0, 10**6),
-    token_times_s=st.lists(seconds, max_size=4).map(tuple),
+    input_tokens=st.none() | st.integers(0, 10**6),
+    output_tokens=st.integers(5, 10**6),
+    token_times_s=st.lists(seconds, max_size=4).map(sorted).map(tuple),
     latency_s=st.none() | seconds,
     batch_size=st.integers(1, 512),
     error=st.none() | wild_text,
@@ -37,13 +37,13 @@ responses = st.builds(
     started_unix_ms=st.integers(0, 2**43),
     logprobs=st.lists(st.floats(max_value=0, allow_nan=False), max_size=4).map(tuple),
     merged_boundaries=st.integers(0, 5),
-    thinking_tokens=st.none() | st.integers(0, 10**6),
+    thinking_tokens=st.none() | st.integers(0, 5),
 )
 
 
 def answered(sample_id: str = "q", repeat: int = 0, text: str = "17") -> Response:
     """A plain response."""
-    return Response(
+    return flat_response(
         sample_id=sample_id, repeat=repeat, text=text, finish_reason="stop", input_tokens=3, output_tokens=2
     )
 
@@ -61,7 +61,7 @@ def test_what_is_written_is_read(tmp_path: Path, written: list[Response]) -> Non
     assert path.read_text(encoding="utf-8").count("\n") == len(written) == len(path.read_text().splitlines())
     for response in written:
         assert math.isclose(
-            sum(response.token_times_s), sum(response_from_json(response_to_json(response)).token_times_s)
+            sum(response.timing.stamps_s), sum(response_from_json(response_to_json(response)).timing.stamps_s)
         )
 
 
@@ -92,15 +92,15 @@ def test_a_journal_starts_with_what_is_carried_and_nothing_else(tmp_path: Path) 
         ("{", "not JSON"),
         ("", "not JSON"),
         ("[1]", "expected a JSON object, got list"),
-        ("{}", "missing finish_reason, input_tokens, output_tokens, repeat, sample_id, text"),
+        ("{}", "missing finish_reason, repeat, sample_id, text"),
         ({"sample_id": 3}, "sample_id cannot be 3"),
         ({"repeat": True}, "repeat cannot be True"),
         ({"finish_reason": "bored"}, "finish_reason cannot be 'bored'"),
-        ({"token_times_s": ["x"]}, "token_times_s must hold numbers"),
+        ({"token_times_s": ["x"]}, "stamps_s must hold numbers"),
         ({"logprobs": [-1.0, "x"]}, "logprobs must hold numbers"),
         ({"logprobs": -1.0}, "logprobs cannot be -1.0"),
         ({"merged_boundaries": None}, "merged_boundaries cannot be None"),
-        ({"thinking_tokens": 1.5}, "thinking_tokens cannot be 1.5"),
+        ({"thinking_tokens": 1.5}, "reasoning_tokens cannot be 1.5"),
         ({"colour": "red"}, "unknown field colour"),
     ],
 )
@@ -116,9 +116,7 @@ def test_other_damage_is_named_with_file_and_line(tmp_path: Path, line: str | di
 
 def test_fields_with_defaults_may_be_absent() -> None:
     full = json.loads(response_to_json(answered()))
-    short = {
-        key: full[key] for key in ("sample_id", "repeat", "text", "finish_reason", "input_tokens", "output_tokens")
-    }
+    short = {key: full[key] for key in ("sample_id", "repeat", "text", "finish_reason", "usage")}
     assert response_from_json(json.dumps(short)) == answered()
 
 
@@ -137,11 +135,10 @@ def test_replay_answers_by_question_and_repeat(tmp_path: Path) -> None:
     engine = ReplayEngine(str(path))
     with pytest.raises(EngineError, match="not loaded"):
         list(engine.generate([ask("?", "a")]))
-    assert engine.load()["replay/responses"] == 2
+    assert engine.load().shown["replay/responses"] == 2
     first, second, unknown = engine.generate([ask("?", "a"), ask("?", "a", repeat=1), ask("?", "b")])
     assert (first.text, second.text) == ("new", "second")
     assert unknown.finish_reason == "error" and "no recorded response for b" in str(unknown.error)
-    engine.synchronize()
     engine.close()
     engine.close()
 
@@ -153,9 +150,22 @@ def test_replay_answers_choices_that_were_recorded_with_log_probabilities(tmp_pa
         journal.append(answered("text", 0, "no choices"))
     engine = ReplayEngine(str(path))
     engine.load()
-    assert isinstance(engine, LoglikelihoodEngine)
+    assert engine.capabilities.loglikelihood is not None
     asked = [ask_choices("?", ["x", "y"], sample_id) for sample_id in ("a", "text", "gone")]
     known, without, unknown = engine.loglikelihood(asked)
     assert known.logprobs == (-1.0, -math.inf) and known.error is None
     assert "0 log-probabilities for 2 candidates for text" in str(without.error)
     assert "no recorded response for gone" in str(unknown.error)
+
+
+def test_lines_of_the_landed_version_are_read() -> None:
+    found = read_journal(CHECKOUT / "tests" / "fixtures" / "old_runs" / "arithmetic" / "responses.jsonl")
+    assert len(found) == 4
+    for response in found:
+        assert response.usage.output_tokens == len(response.token_stamps_s) > 0
+        assert response.timing.done_s == response.end_s
+        assert response.timing.sent_unix_ms > 0
+    old = json.loads(response_to_json(answered()))
+    del old["usage"], old["timing"], old["error_kind"]
+    failed = response_from_json(json.dumps({**old, "error": "out of memory", "input_tokens": 3, "output_tokens": 0}))
+    assert (failed.error_kind, failed.usage.input_tokens) == ("broken", 3)

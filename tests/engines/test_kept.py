@@ -38,10 +38,11 @@ def job(folder: Path, **settings: object) -> dict[str, object]:
     engine.prepare()
     engine.load()
     [response] = engine.generate([ask("Tom has 3 apples")])
-    facts = engine.facts()
+    engine_facts = engine.facts()
+    facts = {name: value for name, value in engine_facts.params().items()}
     engine.close()
     assert response.error is None
-    return {**facts, "text": response.text}
+    return {**facts, **engine_facts.metrics(), "text": response.text}
 
 
 @pytest.mark.usefixtures("keeping")
@@ -79,7 +80,8 @@ def test_another_model_comes_after_the_first_is_gone(folders: dict[str, Path]) -
     engine.prepare()
     assert KEEPER._idle is None
     facts = engine.load()
-    assert (facts["model/reused"], facts["memory/left_over_gib"]) == (False, 0.0)
+    assert facts.shown["model/reused"] is False
+    assert facts.left_over_gib == 0.0
     engine.close()
 
 

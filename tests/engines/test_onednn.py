@@ -81,11 +81,11 @@ def test_the_run_says_whose_products_it_used(
     engine = HFEngine(
         model_id=str(folders["qwen2"]), dtype=dtype, device="cpu", threads=1, mode=mode, products=products
     )
-    facts = engine.load()
+    facts = engine.load().params()
     try:
         assert (facts.get("effective/products") == "oneDNN") == said
         for _ in engine.generate([ask("Tom has 3", str(i)) for i in range(3)]):
-            assert (engine.facts().get("effective/products") == "oneDNN") == said
+            assert (engine.facts().params().get("effective/products") == "oneDNN") == said
     finally:
         engine.close()
     assert bool(shapes) == said

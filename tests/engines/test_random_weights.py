@@ -127,10 +127,10 @@ def test_without_network_the_bundled_values_serve(monkeypatch: pytest.MonkeyPatc
 def test_a_folder_needs_only_its_config(folders: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text((folders["qwen2"] / "config.json").read_text())
     engine = HFEngine(model_id=str(tmp_path), weights="random", threads=1, mode="naive")
-    facts = engine.load()
+    facts = engine.load().params()
     assert (facts["model/weights"], facts["model/tokenizer"]) == ("random", "substitute")
     [response] = engine.generate([ask("Tom has 3 apples")])
-    assert response.error is None and response.input_tokens == len("Tom has 3 apples")
+    assert response.error is None and response.usage.input_tokens == len("Tom has 3 apples")
     engine.close()
     (tmp_path / "config.json").unlink()
     with pytest.raises(EngineError, match=r"lacks config\.json$"):
@@ -139,7 +139,7 @@ def test_a_folder_needs_only_its_config(folders: dict[str, Path], tmp_path: Path
 
 def test_its_own_tokenizer_is_used_where_there_is_one(folders: dict[str, Path]) -> None:
     engine = HFEngine(model_id=str(folders["llama"]), weights="random", threads=1)
-    assert engine.load()["model/tokenizer"] == "own"
+    assert engine.load().shown["model/tokenizer"] == "own"
     engine.close()
 
 

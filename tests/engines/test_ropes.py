@@ -54,9 +54,9 @@ def test_an_answer_is_that_of_a_fresh_model_alone(engines: dict[str, HFEngine], 
     texts = zip(prompts(engine, kind), news, strict=True)
     requests = [ask(prompt, str(i), max_new_tokens=new) for i, (prompt, new) in enumerate(texts)]
     for some in (requests, requests[::-1]):
-        found = {r.sample_id: (r.text, r.output_tokens) for r in engine.generate(some)}
+        found = {r.sample_id: (r.text, r.usage.output_tokens) for r in engine.generate(some)}
         assert found == {r.sample_id: plain_answer(engine, r.prompt, r.generation.max_new_tokens) for r in requests}
-    facts = engine.facts()
+    facts = engine.facts().params()
     assert facts["effective/mode"] == "naive"
     assert str(facts["effective/fallbacks"]).count(f"single rows beyond {KINDS[kind]} tokens") == 1
 

@@ -80,8 +80,8 @@ def comparable(response: Response) -> tuple[object, ...]:
     return (
         response.text,
         response.finish_reason,
-        response.input_tokens,
-        response.output_tokens,
+        response.usage.input_tokens,
+        response.usage.output_tokens,
         response.prompt_text,
         response.error,
     )
@@ -98,10 +98,10 @@ def test_greedy_answers_equal_naive_ones(
     requests = [ask(head + tail, str(i), stop=stop) for i, tail in enumerate(tails)]
     shared, naive = by_id(pair.shared.generate(requests)), by_id(pair.naive.generate(requests))
     assert {i: comparable(r) for i, r in shared.items()} == {i: comparable(r) for i, r in naive.items()}
-    assert pair.shared.facts()["effective/mode"] == "shared"
+    assert pair.shared.facts().params()["effective/mode"] == "shared"
     for response in shared.values():
         assert response.batch_size <= rows
-        assert len(response.token_times_s) in (0, response.output_tokens)
+        assert len(response.timing.stamps_s) in (0, response.usage.output_tokens)
 
 
 choice_sets = st.lists(st.sampled_from([" yes", " no", " 17 apples", " été", "3", " Tom"]), min_size=1, max_size=4)
@@ -142,7 +142,7 @@ def test_log_probabilities_equal_plain_passes(
         assert one.logprobs == pytest.approx(expected, abs=1e-4)
         assert other.logprobs == pytest.approx(expected, abs=1e-4)
         assert comparable(one) == comparable(other) or len(set(endings)) < len(endings)
-        assert one.output_tokens == 0 and one.finish_reason == "stop"
+        assert one.usage.output_tokens == 0 and one.finish_reason == "stop"
 
 
 def test_contexts_of_one_question_may_differ(pairs: dict[str, Pair]) -> None:
@@ -184,7 +184,7 @@ def test_identical_greedy_requests_are_computed_once(pairs: dict[str, Pair]) -> 
     assert computed(engine, requests) == one
     responses = list(engine.generate(requests))
     assert len({r.text for r in responses}) == 1 and len({r.sample_id for r in responses}) == 5
-    assert sorted(r.latency_s is None for r in responses) == [False, True, True, True, True]
+    assert sorted(r.timing.done_s is None for r in responses) == [False, True, True, True, True]
     repeated = [replace(ask("Tom has", "0"), repeat=i) for i in range(5)]
     assert computed(engine, repeated) > 2 * one
     sampled = [ask("Tom has", str(i), seed=i, temperature=1.0) for i in range(5)]
@@ -205,17 +205,17 @@ def test_what_cannot_share_falls_back_with_the_reason(pairs: dict[str, Pair], ki
     requests = [ask(HEAD + tail, tail) for tail in "abé"]
     shared, naive = by_id(pair.shared.generate(requests)), by_id(pair.naive.generate(requests))
     assert {i: comparable(r) for i, r in shared.items()} == {i: comparable(r) for i, r in naive.items()}
-    facts = pair.shared.facts()
+    facts = pair.shared.facts().params()
     assert facts["effective/mode"] == "naive" and reason in str(facts["effective/mode_reason"])
     assert reason in str(facts["effective/fallbacks"])
 
 
 @pytest.mark.parametrize("kind", SHARING)
 def test_the_self_test_passes(pairs: dict[str, Pair], kind: str) -> None:
-    facts = pairs[kind].shared.facts()
+    facts = pairs[kind].shared.facts().params()
     assert facts["selftest/passed"] is True and facts["selftest/items"] == 4
     assert float(str(facts["selftest/largest_logprob_difference"])) < 1e-3
-    assert "selftest/passed" not in pairs[kind].naive.facts()
+    assert "selftest/passed" not in pairs[kind].naive.facts().params()
 
 
 @pytest.mark.parametrize("fault", ["prefix", "own"])
@@ -232,7 +232,7 @@ def test_the_self_test_finds_a_wrong_attention(
     engine = HFEngine(model_id=str(folders["qwen2"]), dtype="fp32", threads=1)
     engine.load()
     engine.self_test()
-    facts = engine.facts()
+    facts = engine.facts().params()
     assert facts["selftest/passed"] is False and facts["effective/mode"] == "naive"
     assert "log-probabilities differ" in str(facts["effective/fallbacks"])
     engine.close()
@@ -257,8 +257,8 @@ def test_out_of_memory_halves_the_rows_and_loses_nothing(
     shared = by_id(engine.generate(requests))
     naive = by_id(pairs["qwen2"].naive.generate(requests))
     assert {i: comparable(r) for i, r in shared.items()} == {i: comparable(r) for i, r in naive.items()}
-    assert "batch_size 4 -> 2" in str(engine.facts()["effective/fallbacks"])
-    assert engine.facts()["effective/batch_size"] == 1
+    assert "batch_size 4 -> 2" in str(engine.facts().params()["effective/fallbacks"])
+    assert engine.facts().params()["effective/batch_size"] == 1
     engine.close()
 
 
@@ -311,11 +311,11 @@ def test_a_common_beginning_that_fails_costs_no_answer(
     pair = Pair(folders["qwen2"])
     requests = [ask_choices(4 * HEAD + t, [" 3", " 14"], t) if choices else ask(4 * HEAD + t, t) for t in "abéT0"]
     whole, plain = computed(pair.shared, requests), computed(pair.naive, requests)
-    shared_tokens = pair.shared.facts()["tokens/shared"]
+    shared_tokens = pair.shared.facts().params()["tokens/shared"]
     compute_prefix, left = shared.compute_prefix, [*failures]
     monkeypatch.setattr(shared, "compute_prefix", failing)
     assert computed(pair.shared, requests) == (whole if noted == "none" else plain)
-    facts = pair.shared.facts()
+    facts = pair.shared.facts().params()
     assert facts["effective/fallbacks"] == noted
     assert facts["tokens/shared"] == shared_tokens * (2 if noted == "none" else 1)
     left += failures
@@ -342,7 +342,7 @@ def test_another_failure_leaves_the_rest_to_mode_naive(
     shared = by_id(engine.generate(requests))
     naive = by_id(pairs["qwen2"].naive.generate(requests))
     assert {i: comparable(r) for i, r in shared.items()} == {i: comparable(r) for i, r in naive.items()}
-    assert "no kernel for this shape" in str(engine.facts()["effective/fallbacks"])
+    assert "no kernel for this shape" in str(engine.facts().params()["effective/fallbacks"])
     engine.close()
 
 
@@ -355,6 +355,6 @@ def test_automatic_rows_follow_the_free_memory(folders: dict[str, Path], monkeyp
     for free in (None, 256 * 20, 256 * 200, 2**40):
         monkeypatch.setattr("wattrack.engines.limits.free_bytes", lambda device, free=free: free)
         list(engine.generate(requests))
-        sizes.append(engine.facts()["effective/batch_size"])
+        sizes.append(engine.facts().params()["effective/batch_size"])
     assert sizes[0] == 8 and 1 <= sizes[1] < sizes[2] < sizes[3] == 64
     engine.close()

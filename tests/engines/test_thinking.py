@@ -130,7 +130,7 @@ def says(engine: HFEngine, request: Request, text: str) -> tuple[str, int, int |
         (response,) = only(engine, request)
     assert response.error is None
     assert response_from_json(response_to_json(response)) == response
-    return response.text, response.output_tokens, response.thinking_tokens
+    return response.text, response.usage.output_tokens, response.usage.reasoning_tokens
 
 
 def test_answers_of_an_engine_say_how_many_tokens_are_reasoning(engine: HFEngine) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorers.hostile import hostile_texts
+from support import flat_response
 from wattrack.schema import Response, Sample
 from wattrack.scorers.checks import passes, problem, score
 
@@ -66,7 +67,7 @@ def test_a_check_that_is_none_or_always_passes_is_refused(kind: str, argument: o
 
 
 def _response(text: str) -> Response:
-    return Response(sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+    return flat_response(sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
 
 
 def test_without_checks_nothing_is_scored() -> None:

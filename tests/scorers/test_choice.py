@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support import flat_response
 from wattrack.errors import ConfigError, ScoringError
 from wattrack.schema import Response, Sample
 from wattrack.scorers.choice import best, margin, score
 
 
 def response(*logprobs: float, error: str | None = None) -> Response:
-    return Response(
+    return flat_response(
         sample_id="q", repeat=0, text="", finish_reason="stop", input_tokens=1, output_tokens=0, logprobs=logprobs,
         error=error,
     )  # fmt: skip

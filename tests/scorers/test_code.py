@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support import flat_response
 from wattrack.errors import ScoringError
 from wattrack.intervals import pass_at_k
 from wattrack.sandbox.check import Limits, Program, Sandbox, Verdict
@@ -20,7 +21,7 @@ WHOLE = "def half(x):\n    return math.floor(x / 2)\n"
 
 
 def response(text: str) -> Response:
-    return Response(sample_id="a", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+    return flat_response(sample_id="a", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
 
 
 GOLDEN: list[tuple[Form, str, float, float, str]] = [

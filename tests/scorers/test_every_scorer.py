@@ -13,7 +13,7 @@ import yaml
 
 from own_rows import STYLES
 from scorers.hostile import GIANTS, hostile_texts
-from support import CHECKOUT, Compose
+from support import CHECKOUT, Compose, flat_response
 from wattrack import wiring
 from wattrack.metrics import METRICS
 from wattrack.sandbox.check import Program, Sandbox, Verdict
@@ -97,7 +97,7 @@ def built(composed: Compose, name: str, protocol: str) -> tuple[Task, Sample]:
 
 
 def response(text: str, prompt: str = "", logprobs: tuple[float, ...] = ()) -> Response:
-    return Response(
+    return flat_response(
         sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1, prompt_text=prompt,
         logprobs=logprobs,
     )  # fmt: skip

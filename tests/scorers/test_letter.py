@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scorers.hostile import hostile_texts
+from support import flat_response
 from wattrack.schema import Response, Sample
 from wattrack.scorers.letter import final_line, score, stated
 
@@ -19,7 +20,7 @@ def sample(*choices: str, labels: str = "ABCDE", target: int = 0) -> Sample:
 
 
 def response(text: str) -> Response:
-    return Response(sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+    return flat_response(sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
 
 
 GOLDEN = [

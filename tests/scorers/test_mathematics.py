@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from support import CHECKOUT, Compose
+from support import CHECKOUT, Compose, flat_response
 from wattrack import wiring
-from wattrack.schema import Response, Sample
+from wattrack.schema import Sample
 from wattrack.scorers.equality import MathVerifier
 from wattrack.scorers.latex import after_final_answer, last_boxed, minerva
 from wattrack.scorers.mathematics import score
@@ -21,7 +21,7 @@ ROWS = CHECKOUT.parent / "shared" / "data" / "math" / "math500.jsonl"
 
 def graded(text: str, target: str, form: str = "boxed") -> tuple[float, float, str | None]:
     """(exact_minerva, math_verify, answer)."""
-    response = Response(sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+    response = flat_response(sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
     verdict = score(Sample(id="q", question="?", target=target), response, form=form)
     assert verdict.value == verdict.metrics["math_verify"]
     asked = (last_boxed if form == "boxed" else after_final_answer)(text)
@@ -124,7 +124,7 @@ def test_golden_rows(text: str, target: str, exact: int, equal: int, answer: str
 
 
 def test_a_text_that_was_cut_off_has_no_answer_without_a_form() -> None:
-    cut = Response(sample_id="q", repeat=0, text="so 42", finish_reason="length", input_tokens=1, output_tokens=1)
+    cut = flat_response(sample_id="q", repeat=0, text="so 42", finish_reason="length", input_tokens=1, output_tokens=1)
     sample = Sample(id="q", question="?", target="42")
     assert score(sample, cut, form="boxed").answer is None
     assert score(sample, replace(cut, text=r"so \boxed{42} and"), form="boxed").value == 1

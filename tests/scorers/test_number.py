@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support import flat_response
 from wattrack.schema import Response, Sample
 from wattrack.scorers.number import last_number, number_after, parse, score
 
 
 def response(text: str) -> Response:
-    return Response(sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+    return flat_response(sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
 
 
 GOLDEN = [

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support import flat_response
 from wattrack.prompts import Prompt
 from wattrack.protocols import Scorer
-from wattrack.schema import Generation, Response, Sample
+from wattrack.schema import Generation, Sample
 from wattrack.scorers import number, structure, tool_calls
 from wattrack.scorers.reasoning import read
 from wattrack.tasks import gsm8k, ifeval
@@ -110,7 +111,7 @@ def test_no_scorer_sees_the_reasoning(scorer: Scorer, headline: str, sample: Sam
     task = _task(scorer, headline)
 
     def value(text: str, prompt: str = "") -> float:
-        response = Response(
+        response = flat_response(
             sample_id="q", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1,
             prompt_text=prompt,
         )  # fmt: skip

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from scorers.hostile import hostile_texts
+from support import flat_response
 from wattrack.schema import Response, Sample
 from wattrack.scorers.structure import schema_errors, score
 from wattrack.scorers.values import correct_leaves, same
@@ -29,7 +30,7 @@ def sample(**data: object) -> Sample:
 
 
 def response(text: str, finish: str = "stop") -> Response:
-    return Response(
+    return flat_response(
         sample_id="1", repeat=0, text=text, finish_reason=finish, input_tokens=1, output_tokens=1  # type: ignore[arg-type]
     )  # fmt: skip
 

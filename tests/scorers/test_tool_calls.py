@@ -5,7 +5,8 @@ import math
 import pytest
 
 from scorers.hostile import hostile_texts
-from wattrack.schema import Response, Sample
+from support import flat_response
+from wattrack.schema import Sample
 from wattrack.scorers.tool_calls import score
 
 CITY = {"any_of": ["New York", "New York City", "New York, NY", "New York City, NY"]}
@@ -32,7 +33,7 @@ TIP = {
 
 def graded(text: str, *expected: dict[str, object]) -> dict[str, float]:
     sample = Sample(id="1", question="", target="", data={"functions": [WEATHER, TIP], "expected": list(expected)})
-    response = Response(sample_id="1", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+    response = flat_response(sample_id="1", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
     found = score(sample, response)
     if expected:
         assert found.value == found.metrics["exact_success"]

@@ -3,7 +3,8 @@
 import pytest
 
 from scorers.hostile import hostile_texts
-from wattrack.schema import Response, Sample
+from support import flat_response
+from wattrack.schema import Sample
 from wattrack.scorers.toolbench import score
 
 TOOLS = [
@@ -33,7 +34,7 @@ GOLDEN = [
 
 def graded(text: str) -> list[float]:
     sample = Sample(id="1", question="", target="", data={"functions": TOOLS})
-    response = Response(sample_id="1", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+    response = flat_response(sample_id="1", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
     found = score(sample, response)
     assert found.value == found.metrics["toolbench_offline"]
     return [found.metrics[f"toolbench_{name}"] for name in NAMES]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support import CHECKOUT, Compose
+from support import CHECKOUT, Compose, flat_response
 from wattrack import wiring
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.metrics import BBH_TASKS
@@ -35,7 +35,7 @@ A: Let's think step by step. 5 is odd. So the answer is no."""
 
 def response(text: str, finish: str = "stop") -> Response:
     reason = "length" if finish == "length" else "stop"
-    return Response(sample_id="q", repeat=0, text=text, finish_reason=reason, input_tokens=1, output_tokens=1)
+    return flat_response(sample_id="q", repeat=0, text=text, finish_reason=reason, input_tokens=1, output_tokens=1)
 
 
 def graded(text: str, target: str, *, reasoning: bool = True, finish: str = "stop") -> tuple[float, float, str | None]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support import Compose
+from support import Compose, flat_response
 from wattrack import wiring
 from wattrack.benchmark import references
 from wattrack.errors import DatasetError
@@ -46,7 +46,7 @@ def build(composed: Compose, folder: Path, *overrides: str) -> Task:
 
 
 def answered(text: str) -> Response:
-    return Response(sample_id="", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+    return flat_response(sample_id="", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
 
 
 def test_every_category_is_asked_with_its_functions(composed: Compose, folder: Path) -> None:

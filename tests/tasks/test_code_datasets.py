@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from support import CHECKOUT, Compose
+from support import CHECKOUT, Compose, flat_response
 from wattrack import wiring
 from wattrack.errors import DatasetError
 from wattrack.protocols import Row
 from wattrack.sandbox.check import Sandbox
-from wattrack.schema import Request, Response, Sample
+from wattrack.schema import Request, Sample
 from wattrack.scorers.code import score
 from wattrack.tasks import humaneval, mbpp
 from wattrack.tasks.rows import local_rows
@@ -34,7 +34,7 @@ SENTENCE: Row = {
 
 
 def answered(sample: Sample, text: str, sandbox: Sandbox) -> float:
-    response = Response(sample_id="", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+    response = flat_response(sample_id="", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
     metrics = score(sample, response, sandbox=sandbox, form="completion").metrics
     assert metrics["pass_at_1_flexible"] >= metrics["pass_at_1"]
     return metrics["pass_at_1"]

@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from dataset_runs import CASES
-from support import CHECKOUT, Compose
+from support import CHECKOUT, Compose, flat_response
 from wattrack import benchmark, wiring
 from wattrack.metrics import METRICS
-from wattrack.schema import Record, Response, Sample
+from wattrack.schema import Record, Sample
 from wattrack.scorers.wattbot import is_blank
 from wattrack.summary import Metrics, quality
 from wattrack.tasks.task import Task
@@ -47,7 +47,7 @@ def asked(composed: Compose, name: str, protocol: str, limit: int | None = 100) 
 
 def said(task: Task, samples: Sequence[Sample], text: str | Callable[[Sample], str]) -> tuple[Metrics, list[Record]]:
     responses = [
-        Response(
+        flat_response(
             sample_id=s.id, repeat=0, text=text if isinstance(text, str) else text(s), finish_reason="stop",
             input_tokens=1, output_tokens=1,
         )
@@ -200,7 +200,7 @@ def test_the_right_choice_of_gpqa_is_in_every_place_alike(composed: Compose, pro
     for place in range(4):
         share = sum(s.labels.index(s.target) == place for s in samples) / len(samples)
         logprobs = tuple(-1.0 - (i != place) for i in range(4)) if protocol == "base0" else ()
-        response = Response(
+        response = flat_response(
             sample_id="", repeat=0, text=f"Answer: {'ABCD'[place]}", finish_reason="stop", input_tokens=1,
             output_tokens=1, logprobs=logprobs,
         )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support import Compose
+from support import Compose, flat_response
 from wattrack import wiring
 from wattrack.errors import ConfigError
 from wattrack.schema import Request, Response, Sample
@@ -42,7 +42,9 @@ def test_words_mean_their_number(number: int) -> None:
 
 
 def answered(sample: Sample, text: str) -> Response:
-    return Response(sample_id=sample.id, repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+    return flat_response(
+        sample_id=sample.id, repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1
+    )
 
 
 def test_the_last_number_of_an_answer_counts(composed: Compose) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from support import CHECKOUT, Compose
+from support import CHECKOUT, Compose, flat_response
 from wattrack import wiring
 from wattrack.benchmark import references
 from wattrack.errors import DatasetError
@@ -27,7 +27,7 @@ def row(*instructions: tuple[str, dict[str, object]]) -> dict[str, object]:
 
 def response(text: str, error: str | None = None) -> Response:
     finish = "error" if error else "stop"
-    return Response(
+    return flat_response(
         sample_id="q", repeat=0, text=text, finish_reason=finish, input_tokens=1, output_tokens=1, error=error
     )
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from support import Compose
+from support import Compose, flat_response
 from wattrack import wiring
 from wattrack.errors import DatasetError
 from wattrack.schema import Response, Sample
@@ -20,7 +20,7 @@ def task(composed: Compose) -> Task:
 
 
 def answered(sample: Sample, text: str) -> Response:
-    return Response(
+    return flat_response(
         sample_id=sample.id, repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1
     )  # fmt: skip
 

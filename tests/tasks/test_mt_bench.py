@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from support import CHECKOUT, Compose
+from support import CHECKOUT, Compose, flat_response
 from wattrack import wiring
 from wattrack.errors import DatasetError
-from wattrack.schema import Request, Response
+from wattrack.schema import Request
 from wattrack.tasks.mt_bench import CATEGORIES, WITH_REFERENCE, read, score, to_sample
 
 ROW = {"question_id": 111, "category": "math", "turns": ["What is 2 + 3?", "And twice that?"]}
@@ -61,7 +61,7 @@ def test_malformed_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "answer"), [(" Yes. \n", "Yes."), ("", None), (" \n", None), ("[[10]]", "[[10]]")])
 def test_no_text_is_graded_without_a_judge(text: str, answer: str | None) -> None:
-    response = Response(
+    response = flat_response(
         sample_id="0", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1
     )  # fmt: skip
     verdict = score(to_sample("0", ROW), response)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wattrack.schema import Generation, Message, Response, Sample
+from support import flat_response
+from wattrack.schema import Generation, Message, Sample
 from wattrack.tasks.mt_bench_judge import MtBenchJudging, read_rating
 from wattrack.turn_prompts import TurnsPrompt
 
@@ -17,7 +18,9 @@ SAMPLE = Sample(
     data={"turns": ["2 + 3?", "Twice that?"], "references": ["It is 5.", "It is 10."]},
 )  # fmt: skip
 FIRST, SECOND = TurnsPrompt(generation=Generation(max_new_tokens=9)).turns(SAMPLE)
-ANSWER = Response(sample_id="111-turn2", repeat=0, text="10", finish_reason="stop", input_tokens=1, output_tokens=1)
+ANSWER = flat_response(
+    sample_id="111-turn2", repeat=0, text="10", finish_reason="stop", input_tokens=1, output_tokens=1
+)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,7 @@ def test_grades(said: str, value: float | None, metrics: dict[str, float]) -> No
 
 
 def test_a_failed_answer_has_the_lowest_rating_and_a_failed_judge_none() -> None:
-    failed = replace(ANSWER, text="", finish_reason="error", error="too long")
+    failed = replace(ANSWER, text="", finish_reason="error", error="too long", error_kind="too_long")
     assert JUDGING.grade(FIRST, failed, None).value == 0.0
     assert JUDGING.grade(FIRST, failed, None).metrics == {"mt_bench": 1.0, "mt_bench_turn1": 1.0, "mt_bench_math": 1.0}
     grade = JUDGING.grade(FIRST, ANSWER, failed)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import Compose
+from support import Compose, flat_response
 from wattrack import wiring
 from wattrack.errors import DatasetError
 from wattrack.schema import Response, Sample
@@ -16,7 +16,9 @@ from wattrack.tasks.prompts import to_sample
 
 
 def answered(sample: Sample, text: str) -> Response:
-    return Response(sample_id=sample.id, repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+    return flat_response(
+        sample_id=sample.id, repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1
+    )
 
 
 def test_the_shipped_cases_are_judged_by_checks_that_can_fail(composed: Compose) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from support import CHECKOUT
-from wattrack.schema import Response, Sample
+from support import CHECKOUT, flat_response
+from wattrack.schema import Sample
 from wattrack.scorers.bfcl import mistake
 from wattrack.scorers.calls import Call, read_calls
 from wattrack.tasks import bfcl
@@ -53,7 +53,7 @@ def test_they_pass_as_quoted_source_too(samples: list[Sample]) -> None:
         if sample.id in UNSATISFIABLE or any("'" in text for text in texts.values()):
             continue
         written = ", ".join(f"{key}='{text}'" for key, text in texts.items())
-        reply = Response(
+        reply = flat_response(
             sample_id=sample.id,
             repeat=0,
             text=f"[{call.name}({written})]",

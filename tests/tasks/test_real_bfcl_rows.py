@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support import CHECKOUT
+from support import CHECKOUT, flat_response
 from wattrack.schema import Response, Sample
 from wattrack.scorers.bfcl import mistake
 from wattrack.scorers.calls import Call, read_calls
@@ -105,7 +105,9 @@ def test_calls_of_first_accepted_values_pass(samples: list[Sample]) -> None:
 def test_reference_answers_are_right_where_any_is(samples: list[Sample]) -> None:
     def reply(sample: Sample) -> Response:
         text = sample.target
-        return Response(sample_id=sample.id, repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1)
+        return flat_response(
+            sample_id=sample.id, repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1
+        )
 
     refused = {s.id for s in samples if s.target and bfcl.score(s, reply(s)).value < 1.0}
     assert refused == UNSATISFIABLE

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support import CHECKOUT, Compose
+from support import CHECKOUT, Compose, flat_response
 from wattrack import wiring
 from wattrack.schema import ChoiceRequest, Response, Sample
 from wattrack.tasks.task import Questions, Task
@@ -46,7 +46,7 @@ def test_a_constant_choice_scores_its_share_and_the_right_one_scores_1(composed:
     def answered(number: int, best: int) -> Response:
         count = len(samples[number].choices)
         logprobs = tuple(-1e6 * (i != min(best, count - 1)) - 1 for i in range(count))
-        return Response(
+        return flat_response(
             sample_id="", repeat=0, text="", finish_reason="stop", input_tokens=1, output_tokens=0, logprobs=logprobs
         )
 
@@ -97,7 +97,7 @@ def test_written_choices_are_read_in_every_row(composed: Compose, name: str) -> 
     samples, _ = asked.samples(None, 0)
 
     def value(sample: Sample, text: str) -> float:
-        response = Response(
+        response = flat_response(
             sample_id="", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1
         )  # fmt: skip
         return asked.score(sample, response).value

@@ -115,7 +115,7 @@ def answers(folder: Path, mode: str, requests: Sequence[Request]) -> tuple[list[
     engine = HFEngine(model_id=str(folder), dtype="fp32", batch_size=8, threads=1, mode=mode)
     engine.load()
     try:
-        return list(engine.generate(requests)), engine.facts()
+        return list(engine.generate(requests)), engine.facts().params()
     finally:
         engine.close()
 
@@ -129,7 +129,7 @@ def test_every_request_has_exactly_its_own_lengths(
     wanted = {(i, repeat): (prompt, new) for i, repeat, prompt, new in lengths(asked)}
     assert len(set(wanted.values())) > 20
     found, facts = answers(folders[kind], mode, [r for r in asked.requests if isinstance(r, Request)])
-    assert {(r.sample_id, r.repeat): (r.input_tokens, r.output_tokens) for r in found} == wanted
+    assert {(r.sample_id, r.repeat): (r.usage.input_tokens, r.usage.output_tokens) for r in found} == wanted
     assert {(r.error, r.finish_reason) for r in found} == {(None, "stop")}
     assert facts["effective/mode"] == mode and facts["tokens/shared"] == 0
     assert max(r.batch_size for r in found) == 8

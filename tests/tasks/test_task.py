@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support import flat_response
 from wattrack.errors import DatasetError
 from wattrack.prompts import Prompt
-from wattrack.schema import Generation, Response, Sample
+from wattrack.schema import Generation, Sample
 from wattrack.scorers import number
 from wattrack.tasks.gsm8k import to_sample
 from wattrack.tasks.task import Source, Task, digest, shuffle
@@ -68,8 +69,8 @@ def test_a_bad_row_is_named_with_file_and_line(folder: Path) -> None:
 def test_headline_decides_and_failures_score_zero(folder: Path) -> None:
     task = _task(folder)
     sample = Sample(id="a", question="?", target="7")
-    answered = Response(sample_id="a", repeat=0, text="7", finish_reason="stop", input_tokens=1, output_tokens=1)
-    failed = Response(
+    answered = flat_response(sample_id="a", repeat=0, text="7", finish_reason="stop", input_tokens=1, output_tokens=1)
+    failed = flat_response(
         sample_id="a",
         repeat=0,
         text="",
@@ -121,7 +122,7 @@ def test_real_rows() -> None:
         samples = [to_sample(where, row) for where, row in source.load()[0]]
         assert len(samples) == rows
         for sample in samples:
-            perfect = Response(
+            perfect = flat_response(
                 sample_id=sample.id, repeat=0, text=f"so\n#### {sample.target}", finish_reason="stop",
                 input_tokens=1, output_tokens=1,
             )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from support import Compose
+from support import Compose, flat_response
 from wattrack import benchmark, wiring
 from wattrack.errors import DatasetError
 from wattrack.schema import Response, Sample
@@ -28,7 +28,7 @@ def task(composed: Compose) -> Task:
 
 
 def answered(sample: Sample, text: str, *, error: str | None = None) -> Response:
-    return Response(
+    return flat_response(
         sample_id=sample.id, repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1, error=error
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scorers.hostile import hostile_texts
-from support import CHECKOUT, Compose
+from support import CHECKOUT, Compose, flat_response
 from wattrack import benchmark, wiring
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.metrics import METRICS
@@ -51,7 +51,7 @@ def asked(number: int) -> Sample:
 
 
 def reply(text: str, error: str | None = None) -> Response:
-    return Response(
+    return flat_response(
         sample_id="", repeat=0, text=text, finish_reason="stop", input_tokens=1, output_tokens=1, error=error
     )
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from support import flat_response
 from wattrack.intervals import wilson
 from wattrack.metrics import METRICS
 from wattrack.schema import (
@@ -87,7 +88,7 @@ def _probe(number: int) -> Response:
     for _ in range(24):
         times.append(now)
         now += 0.004 + 0.001 * draw.random()
-    return Response(
+    return flat_response(
         sample_id=str(number),
         repeat=0,
         text="#### 1",

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from wattrack.facts import EngineFacts
 from wattrack.intervals import mean
 from wattrack.schema import Record, Response
 
@@ -35,7 +36,7 @@ _NAMES_SHOWN = 4
 
 
 def conditions(
-    facts: Mapping[str, object], rows_asked: int | None, records: Sequence[Record], probe: Sequence[Response]
+    engine: EngineFacts, rows_asked: int | None, records: Sequence[Record], probe: Sequence[Response]
 ) -> dict[str, str]:
     """The two tags of a job, each "name=value, ..."; a phase that timed nothing has no tag.
 
@@ -46,22 +47,21 @@ def conditions(
     masks is part of their time and energy.
 
     Args:
-        facts: what the engine found out, by parameter name.
+        engine: what it found out.
         rows_asked: None = automatic.
         records: of the throughput phase.
         probe: of the latency probe, which sends one request at a time.
     """
-    mode = str(facts.get("effective/mode", facts.get("engine/mode", "unknown")))
-    engine = {"mode": mode, "prefix_sharing": "on" if mode == "shared" else "off"}
-    if "effective/constraint" in facts:
-        engine["constraint"] = "json_schema"
+    always = {"mode": engine.mode, "prefix_sharing": "on" if engine.mode == "shared" else "off"}
+    if engine.constraint is not None:
+        always["constraint"] = "json_schema"
     tags = {}
     if probed := [r.batch_size for r in probe if r.error is None]:
-        tags[LATENCY] = _text({**engine, "batch": max(probed), "concurrency": 1})
+        tags[LATENCY] = _text({**always, "batch": max(probed), "concurrency": 1})
     batch_size_mean = mean([float(r.batch_size) for r in records if r.error is None])
     if batch_size_mean is not None:
-        rows = {"rows_asked": rows_asked or "auto", "rows_limit": facts.get("effective/batch_size", "unknown")}
-        tags[THROUGHPUT] = _text({**engine, **rows, "batch_size_mean": f"{batch_size_mean:.4g}"})
+        rows = {"rows_asked": rows_asked or "auto", "rows_limit": engine.rows or "unknown"}
+        tags[THROUGHPUT] = _text({**always, **rows, "batch_size_mean": f"{batch_size_mean:.4g}"})
     return tags
 
 

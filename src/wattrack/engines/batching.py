@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from wattrack.answering import ErrorKind, Usage
 from wattrack.errors import EngineError, WattrackError
 from wattrack.schema import ChoiceRequest, Request, Response
 
@@ -59,16 +60,18 @@ class _Failure:
     out_of_memory: bool
 
 
-def failed(request: Request | ChoiceRequest, reason: str, *, row: Tokenised | None = None) -> Response:
+def failed(
+    request: Request | ChoiceRequest, reason: str, *, row: Tokenised | None = None, kind: ErrorKind = "broken"
+) -> Response:
     """The Response of a request that could not be answered."""
     return Response(
         sample_id=request.sample_id,
         repeat=request.repeat,
         text="",
         finish_reason="error",
-        input_tokens=len(row.ids) if row else 0,
-        output_tokens=0,
+        usage=Usage(input_tokens=len(row.ids) if row else 0, output_tokens=0),
         error=reason,
+        error_kind=kind,
         prompt_text=row.prompt_text if row else "",
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from wattrack.answering import Timing, Usage
 from wattrack.engines import ropes
 from wattrack.engines.attention import Prefix
 from wattrack.engines.packing import ROOT, PackedRow, forward
@@ -141,12 +142,10 @@ def respond(
         repeat=request.repeat,
         text=request.candidates[best].continuation.strip(),
         finish_reason="stop",
-        input_tokens=sum(len(option.ids) for option in question.options),
-        output_tokens=0,
-        latency_s=latency_s,
+        usage=Usage(input_tokens=sum(len(option.ids) for option in question.options), output_tokens=0),
+        timing=Timing(done_s=latency_s, sent_unix_ms=started_unix_ms),
         batch_size=batch_size,
         prompt_text=question.prompt_text,
-        started_unix_ms=started_unix_ms,
         logprobs=sums,
         merged_boundaries=question.merged,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
+from wattrack.answering import Timing, Usage
 from wattrack.engines.batching import Row, failed
 from wattrack.engines.constraint import ConstraintProcessor, Grammars, failure
 from wattrack.engines.loading import Loaded
@@ -139,14 +140,14 @@ def respond(loaded: Loaded, plan: Plan, answer: Answer) -> Response:
         repeat=row.request.repeat,
         text=text,
         finish_reason="stop" if ended else "length",
-        input_tokens=len(row.ids),
-        output_tokens=len(answer.ids),
-        thinking_tokens=loaded.marks.thinking_tokens(answer.ids, text, row.prompt_text),
-        token_times_s=tuple(answer.times_s),
-        latency_s=answer.times_s[-1],
+        usage=Usage(
+            input_tokens=len(row.ids),
+            output_tokens=len(answer.ids),
+            reasoning_tokens=loaded.marks.thinking_tokens(answer.ids, text, row.prompt_text),
+        ),
+        timing=Timing(stamps_s=tuple(answer.times_s), done_s=answer.times_s[-1], sent_unix_ms=answer.started_unix_ms),
         batch_size=answer.batch_size,
         prompt_text=row.prompt_text,
-        started_unix_ms=answer.started_unix_ms,
     )
 
 

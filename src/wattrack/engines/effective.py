@@ -13,6 +13,7 @@ from wattrack.engines.batching import one_line
 from wattrack.engines.fit import cpu_computes_bf16
 from wattrack.engines.settings import Settings
 from wattrack.errors import EngineError
+from wattrack.facts import Device
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _BF16_CAPABILITY = (8, 0)
@@ -36,9 +37,10 @@ class Effective:
     fallbacks: list[str] = field(default_factory=list)
     """One line per requested setting that is not in effect, with the reason."""
 
-    def device_name(self) -> str:
+    def on(self) -> Device:
         """The device as people know it."""
-        return f"cuda: {torch.cuda.get_device_name(self.device)}" if self.device.type == "cuda" else "cpu"
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None
+        return Device(kind=self.device.type, name=name)
 
     def dtype_name(self) -> str:
         """The dtype in the words of the settings."""

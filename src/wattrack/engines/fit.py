@@ -119,13 +119,11 @@ class Fit:
     small: Shape | None = None
     """The same model under preset=memory_optimized, where that is smaller."""
 
-    def facts(self, rows: int, packed: bool) -> dict[str, object]:
-        """The prediction for the rows that were really used, as facts to log."""
+    def predicted_gib(self, rows: int, packed: bool) -> float:
+        """The prediction for the rows that were really used: of the GPU's memory or, on a CPU, of the process."""
         work = replace(self.work, rows=max(1, min(rows, self.work.rows)), packed=packed)
         total = need(self.shape, work, self.device).total
-        if self.device == "cuda":
-            return {"memory/vram_predicted_gib": total / GIB}
-        return {"memory/rss_predicted_gib": (self.used + total) / GIB}
+        return (total if self.device == "cuda" else self.used + total) / GIB
 
     def refuse(self, asked_rows: int | None) -> None:
         """Refuse what cannot fit; an automatic batch needs room for one row only.

@@ -2,16 +2,19 @@
 
 import gc
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from wattrack.answering import ALL, Load
 from wattrack.engines.batching import Batcher, failed, one_line
 from wattrack.engines.checkpoint import Checkpoint, locate
 from wattrack.engines.fit import Fit, refuse_if_too_big
 from wattrack.engines.settings import Settings
 from wattrack.errors import EngineError
-from wattrack.schema import ChoiceRequest, EngineIdentity, Generation, Request, Response
+from wattrack.facts import EngineFacts, EngineIdentity
+from wattrack.protocols import Capabilities, Requests
+from wattrack.schema import ChoiceRequest, Generation, Request, Response
 
 if TYPE_CHECKING:
     from wattrack.engines.constraint import Grammars
@@ -109,6 +112,17 @@ class HFEngine:
         self._checkpoint = checkpoint
         return EngineIdentity(model=self._settings.model_id, revision=checkpoint.revision)
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """Everything that an engine may offer."""
+        return Capabilities(
+            loglikelihood=self.loglikelihood,
+            check_constraints=self.check_constraints,
+            prepare=self.prepare,
+            self_test=self.self_test,
+            synchronize=self.synchronize,
+        )
+
     def check_constraints(self) -> None:
         """Refuse constrained decoding where its library is not installed.
 
@@ -119,7 +133,7 @@ class HFEngine:
 
         require()
 
-    def prepare(self, requests: Sequence[Request | ChoiceRequest] = ()) -> None:
+    def prepare(self, requests: Requests = ()) -> None:
         """Import torch, transformers and the model's own classes: seconds, and only in the first job of a process.
 
         Raises:
@@ -133,7 +147,7 @@ class HFEngine:
         assert self._checkpoint is not None
         self._fit = loading.prime(self._settings, self._checkpoint, requests)
 
-    def load(self) -> Mapping[str, object]:
+    def load(self) -> EngineFacts:
         """Load tokenizer and weights; does what `check` does first where it was not called.
 
         Returns:
@@ -167,7 +181,7 @@ class HFEngine:
         log.info("%s: %s", self._settings.model_id, loaded.facts["effective/generation"])
         return self.facts()
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> EngineFacts:
         """Requested and effective settings, revision, sizes and timings.
 
         Call it again after generating: running out of memory shrinks `effective/batch_size` and adds to
@@ -183,18 +197,25 @@ class HFEngine:
         unshown = ["tools native -> text: the chat template takes none"] if tools == "text" else []
         halvings = [*self._batcher.halvings, *(shared.halvings if shared is not None else ())]
         rows = shared.limits.slots if shares and shared is not None else self._batcher.size
-        return {
-            **loaded.facts,
-            **self._notes,
-            **(self._fit.facts(rows, packed=shares) if self._fit is not None else {}),
-            "effective/mode": "shared" if shares else "naive",
-            **({"effective/products": "oneDNN"} if shares and loaded.by_onednn else {}),
-            "effective/batch_size": rows,
-            "effective/fallbacks": "; ".join([*loaded.effective.fallbacks, *unshown, *halvings]) or "none",
-            **({"effective/tools": tools} if tools is not None else {}),
-            **({"effective/constraint": self._grammars.label} if self._grammars is not None else {}),
-            "tokens/shared": 0 if shared is None else shared.shared_tokens,
-        }
+        products = {"effective/products": "oneDNN"} if shares and loaded.by_onednn else {}
+        predicted = self._fit.predicted_gib(rows, packed=shares) if self._fit is not None else None
+        on_gpu = loaded.device.type == "cuda"
+        return EngineFacts(
+            devices=(loaded.effective.on(),),
+            mode="shared" if shares else "naive",
+            rows=rows,
+            revision=loaded.revision,
+            weights_gib=loaded.weights_gib,
+            kept_gib=loaded.kept_gib,
+            left_over_gib=loaded.left_over_gib,
+            vram_predicted_gib=predicted if on_gpu else None,
+            rss_predicted_gib=None if on_gpu else predicted,
+            constraint=self._grammars.label if self._grammars is not None else None,
+            tools=tools,
+            shared_tokens=0 if shared is None else shared.shared_tokens,
+            fallbacks=(*loaded.effective.fallbacks, *unshown, *halvings),
+            shown={**loaded.facts, **self._notes, **products},
+        )
 
     def self_test(self) -> None:
         """Mode `shared` against `naive` on a few short texts; where they disagree, the job runs `naive` and says so.
@@ -219,8 +240,8 @@ class HFEngine:
             off = f"{outcome.largest_difference:.3g} (more than {outcome.tolerance:g})"
             self._distrust(f"its log-probabilities differ by {off} from plain ones")
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
-        """Yield one Response per request as they finish, longest prompts first.
+    def generate(self, requests: Sequence[Request], load: Load = ALL) -> Iterator[Response]:
+        """Yield one Response per request as they finish, longest prompts first; under load ONE in the order given.
 
         Requests of unequal `Generation` settings never share a batch, save that each row has its own `max_new_tokens`.
         With temperature above zero every row draws from a generator seeded with its own `Request.seed`, whatever rows
@@ -229,6 +250,11 @@ class HFEngine:
         Raises:
             EngineError: not loaded, no chat template for chat prompts, or nothing works at all.
         """
+        self._ready()
+        for some in _arrivals(requests, load):
+            yield from self._generate(some)
+
+    def _generate(self, requests: Sequence[Request]) -> Iterator[Response]:
         from wattrack.engines.decoding import plan
 
         loaded, renderer = self._ready()
@@ -240,7 +266,9 @@ class HFEngine:
             rows, refused = renderer.rows(group)
             if grammars is not None:
                 why_not = [grammars.problem(row.request, row.prompt_text) for row in rows]
-                refused += [failed(r.request, why, row=r) for r, why in zip(rows, why_not, strict=True) if why]
+                refused += [
+                    failed(r.request, why, row=r, kind="refused") for r, why in zip(rows, why_not, strict=True) if why
+                ]
                 rows = [row for row, why in zip(rows, why_not, strict=True) if not why]
             yield from refused
             if rows:
@@ -249,17 +277,18 @@ class HFEngine:
                 mode = self._mode(max(len(row.ids) + row.new_tokens for row in rows))
                 yield from mode.generate(rows, plan(loaded, settings, longest, grammars))
 
-    def loglikelihood(self, requests: Sequence[ChoiceRequest]) -> Iterator[Response]:
+    def loglikelihood(self, requests: Sequence[ChoiceRequest], load: Load = ALL) -> Iterator[Response]:
         """Yield one Response with `logprobs` per request as batches finish.
 
         Raises:
             EngineError: not loaded, or nothing works at all.
         """
         _, renderer = self._ready()
-        rows, refused = renderer.choices(requests)
-        yield from refused
-        if rows:
-            yield from self._mode(max(len(row.ids) for row in rows)).score(rows)
+        for some in _arrivals(requests, load):
+            rows, refused = renderer.choices(some)
+            yield from refused
+            if rows:
+                yield from self._mode(max(len(row.ids) for row in rows)).score(rows)
 
     def synchronize(self) -> None:
         """Wait until the device has finished; a no-op on CPU."""
@@ -342,3 +371,20 @@ class HFEngine:
         self._notes["effective/mode_reason"] = reason
         loaded.effective.fallbacks.append(f"mode shared -> naive: {reason}")
         log.warning("%s: mode shared -> naive: %s", self._settings.model_id, reason)
+
+
+R = TypeVar("R", Request, ChoiceRequest)
+
+
+def _arrivals(requests: Sequence[R], load: Load) -> Iterator[Sequence[R]]:
+    """The requests as they come to a model in this process: together or one by one.
+
+    Raises:
+        EngineError: a load with workers or a clock, which only a server can be under.
+    """
+    if load.kind not in ("all", "one"):
+        raise EngineError(f"a model in this process takes load=all or load=one, not {load.kind}: that is for servers")
+    if load.kind == "all":
+        yield requests
+    else:
+        yield from ([request] for request in requests)

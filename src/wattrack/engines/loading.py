@@ -58,7 +58,15 @@ class Loaded:
     """Whether mode shared computes fp32 products by oneDNN."""
     static_length: int = 0
     """Positions of a static cache: only grows, because every new size compiles the model again."""
+    revision: str | None
+    """The commit of the hub."""
+    weights_gib: float
     facts: dict[str, object]
+    """Everything else worth logging."""
+    kept_gib: float | None = None
+    """Memory of the model that was kept from the job before, where it was."""
+    left_over_gib: float | None = None
+    """Device memory that the model before did not give back."""
 
     @property
     def device(self) -> torch.device:
@@ -106,6 +114,8 @@ def load(settings: Settings, checkpoint: Checkpoint) -> Loaded:
         context=_context(settings, kept.model),
         end_ids=kept.end_ids,
         pad_id=_pad_id(kept),
+        revision=checkpoint.revision or getattr(kept.model.config, "_commit_hash", None),
+        weights_gib=tensor_bytes(kept.model) / GIB,
         facts={"effective/generation": kept.dropped_defaults, **times, "model/reused": reused},
     )
     if loaded.device.type == "cpu":
@@ -113,9 +123,9 @@ def load(settings: Settings, checkpoint: Checkpoint) -> Loaded:
         loaded.facts["effective/heap"] = _heap(settings, effective)
     loaded.facts.update(_facts(settings, checkpoint, loaded))
     if reused:
-        loaded.facts["memory/kept_gib"] = kept.loaded_bytes / GIB
+        loaded.kept_gib = kept.loaded_bytes / GIB
     if KEEPER.left_over_gib is not None:
-        loaded.facts["memory/left_over_gib"], KEEPER.left_over_gib = KEEPER.left_over_gib, None
+        loaded.left_over_gib, KEEPER.left_over_gib = KEEPER.left_over_gib, None
     return loaded
 
 
@@ -358,18 +368,15 @@ def _facts(settings: Settings, checkpoint: Checkpoint, loaded: Loaded) -> dict[s
     read_bytes, layer_params = read_for_a_token(model)
     facts: dict[str, object] = {
         **settings.requested(),
-        "model/revision": checkpoint.revision or getattr(model.config, "_commit_hash", None),
         "model/class": type(model).__name__,
         "model/params": model.num_parameters(),
         "model/weights": settings.weights,
         "model/tokenizer": "own" if checkpoint.tokenizer else "substitute",
-        "model/weights_gib": tensor_bytes(model) / GIB,
         "model/decode_read_gib": read_bytes / GIB,
         "model/layer_params": layer_params,
         "model/context_length": loaded.context,
         "engine/mode": settings.mode,
         "effective/dtype": effective.dtype_name(),
-        "effective/device": effective.device_name(),
         "effective/quantization": effective.quantization,
         "effective/attention": effective.attention,
         "effective/kv_cache": effective.cache_name(),

@@ -68,7 +68,7 @@ class NaiveMode:
             loaded.effective.cache["disable_compile"] = plan.config.disable_compile = True
             responses = decode_batch(loaded, plan, batch)
         for row, response in zip(batch, responses, strict=True):
-            self.computed_tokens += len(row.ids) + response.output_tokens - 1
+            self.computed_tokens += len(row.ids) + (response.usage.output_tokens or 0) - 1
         return responses
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from jinja2.exceptions import TemplateError
 
+from wattrack.answering import ErrorKind
 from wattrack.engines.batching import Row, failed, one_line
 from wattrack.engines.choices import ChoiceRow, Option
 from wattrack.engines.prefixes import common
@@ -56,7 +57,8 @@ class Renderer:
                 prompt = request.prompt
                 texts.append((request, prompt if isinstance(prompt, str) else self._render(prompt, request.tools)))
             except TemplateError as e:
-                refused.append(failed(request, f"the chat template refuses this conversation: {one_line(e)}"))
+                why = f"the chat template refuses this conversation: {one_line(e)}"
+                refused.append(failed(request, why, kind="refused"))
         rows: list[Row] = []
         for request, ids in self._tokenise(texts):
             row = Row(request=request, ids=ids, prompt_text=str(self._tokenizer.decode(list(ids))))
@@ -64,7 +66,8 @@ class Renderer:
             if problem is None:
                 rows.append(row)
             else:
-                refused.append(failed(request, problem, row=row))
+                kind: ErrorKind = "too_long" if _SHORTER in problem else "refused"
+                refused.append(failed(request, problem, row=row, kind=kind))
         return rows, refused
 
     def choices(self, requests: Sequence[ChoiceRequest]) -> tuple[list[ChoiceRow], list[Response]]:
@@ -78,7 +81,8 @@ class Renderer:
             if problem is None:
                 rows.append(row)
             else:
-                refused.append(failed(request, problem, row=row))
+                kind: ErrorKind = "too_long" if _SHORTER in problem else "refused"
+                refused.append(failed(request, problem, row=row, kind=kind))
         return rows, refused
 
     def _choice_problem(self, row: ChoiceRow) -> str | None:

@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from wattrack.answering import ALL, Load
 from wattrack.engines.batching import failed
 from wattrack.errors import DatasetError, EngineError
+from wattrack.facts import EngineFacts, EngineIdentity
 from wattrack.journal import read_journal
-from wattrack.schema import ChoiceRequest, EngineIdentity, Request, Response
+from wattrack.protocols import Capabilities, Requests
+from wattrack.schema import ChoiceRequest, Request, Response
 
 
 class ReplayEngine:
@@ -32,16 +35,12 @@ class ReplayEngine:
         self._responses = {(response.sample_id, response.repeat): response for response in recorded}
         return EngineIdentity(model=str(self._path), revision=None)
 
-    def check_constraints(self) -> None:
-        """What was recorded is what there is."""
+    @property
+    def capabilities(self) -> Capabilities:
+        """Whatever was recorded: choices, and answers that were constrained."""
+        return Capabilities(loglikelihood=self.loglikelihood, check_constraints=lambda: None)
 
-    def prepare(self, requests: Sequence[Request | ChoiceRequest] = ()) -> None:
-        """Nothing to import."""
-
-    def self_test(self) -> None:
-        """Nothing is computed."""
-
-    def load(self) -> Mapping[str, object]:
+    def load(self) -> EngineFacts:
         """Read the journal; see `facts`.
 
         Raises:
@@ -50,32 +49,43 @@ class ReplayEngine:
         self.check()
         return self.facts()
 
-    def facts(self) -> dict[str, object]:
-        """The file and how many responses it holds."""
-        count = len(self._responses or {})
-        return {"engine/mode": "replay", "replay/path": str(self._path), "replay/responses": count}
+    def facts(self) -> EngineFacts:
+        """The file and how many responses it holds.
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Response]:
+        Raises:
+            EngineError: called before `load`.
+        """
+        responses = self._ready()
+        shown = {"replay/path": str(self._path), "replay/responses": len(responses)}
+        return EngineFacts(where="elsewhere", replayed=True, mode="replay", shown=shown)
+
+    def _ready(self) -> Mapping[tuple[str, int], Response]:
+        if self._responses is None:
+            raise EngineError("the replay engine is not loaded: call load() first")
+        return self._responses
+
+    def generate(self, requests: Sequence[Request], load: Load = ALL) -> Iterator[Response]:
         """Yield the recorded response of each request, in order; one without a record is a failed response.
 
         Raises:
             EngineError: called before `load`.
         """
-        return self._recorded(requests)
+        return self._recorded(requests, load)
 
-    def loglikelihood(self, requests: Sequence[ChoiceRequest]) -> Iterator[Response]:
+    def loglikelihood(self, requests: Sequence[ChoiceRequest], load: Load = ALL) -> Iterator[Response]:
         """As `generate`, for choice questions.
 
         Raises:
             EngineError: called before `load`.
         """
-        return self._recorded(requests)
+        return self._recorded(requests, load)
 
-    def _recorded(self, requests: Sequence[Request] | Sequence[ChoiceRequest]) -> Iterator[Response]:
-        if self._responses is None:
-            raise EngineError("the replay engine is not loaded: call load() first")
+    def _recorded(self, requests: Requests, load: Load) -> Iterator[Response]:
+        if load.kind not in ("all", "one"):
+            raise EngineError(f"recorded answers take load=all or load=one, not {load.kind}")
+        responses = self._ready()
         for request in requests:
-            known = self._responses.get((request.sample_id, request.repeat))
+            known = responses.get((request.sample_id, request.repeat))
             where = f"for {request.sample_id}, repeat {request.repeat}, in {self._path}"
             if known is None:
                 yield failed(request, f"no recorded response {where}")
@@ -87,9 +97,6 @@ class ReplayEngine:
                     yield failed(request, f"{found} {where}")
             else:
                 yield known
-
-    def synchronize(self) -> None:
-        """Nothing runs on a device."""
 
     def close(self) -> None:
         """Forget the responses."""

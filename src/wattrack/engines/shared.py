@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from wattrack.answering import Timing
 from wattrack.engines.attention import Prefix, sharing
 from wattrack.engines.batching import Batcher, Row, is_out_of_memory, one_line
 from wattrack.engines.choices import ChoiceRow, score_packed
@@ -66,8 +67,7 @@ class SharedMode:
                         response,
                         sample_id=other.request.sample_id,
                         repeat=other.request.repeat,
-                        token_times_s=(),
-                        latency_s=None,
+                        timing=Timing(sent_unix_ms=response.timing.sent_unix_ms),
                     )
 
     def score(self, questions: Sequence[ChoiceRow]) -> Iterator[Response]:

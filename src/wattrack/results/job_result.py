@@ -14,15 +14,8 @@ from wattrack.schema import JobResult
 from wattrack.summary import Metrics, running, summarize, unscored
 
 UNSCORED = "unscored: no judge"
-_ENGINE_METRICS = {
-    "tokens/computed": "tokens/computed",
-    "model/weights_gib": "memory/weights_gib",
-    "memory/kept_gib": "memory/kept_gib",
-    "memory/left_over_gib": "memory/left_over_gib",
-    "memory/vram_predicted_gib": "memory/vram_predicted_gib",
-    "memory/rss_predicted_gib": "memory/rss_predicted_gib",
-}
-"""Facts of the engine that are metrics."""
+_OF_COMPUTING = ("throughput/", "latency/", "memory/", "energy/", "carbon/", "cost/", "load/", "tokens/computed")
+"""Metrics that say something of a model only where it computed."""
 
 
 def job_result(run: Run) -> JobResult:
@@ -54,7 +47,7 @@ def _measured(run: Run, measurement: Measurement) -> JobResult:
     cfg, identity = run.cfg, run.manifest.identity
     assert identity is not None
     random_weights = str(cfg.model.weights) == "random"
-    metrics, facts = _metrics(run, measurement)
+    metrics, facts = _metrics(run, measurement), {**measurement.engine.params(), **measurement.facts}
     series = running(run.records, measurement.energy_points)
     if random_weights:
         metrics = unscored(metrics)
@@ -62,7 +55,7 @@ def _measured(run: Run, measurement: Measurement) -> JobResult:
     checks = plausibility.examine(
         Evidence(
             metrics=metrics,
-            facts=measurement.facts,
+            engine=measurement.engine,
             hardware=measurement.hardware,
             records=run.records,
             probe=run.probe,
@@ -85,7 +78,7 @@ def _measured(run: Run, measurement: Measurement) -> JobResult:
             **_segment_tags(measurement),
             **measurement.hardware,
             **source_tags(run.readings),
-            **conditions(measurement.facts, cfg.preset.batch_size, run.records, run.probe),
+            **conditions(measurement.engine, cfg.preset.batch_size, run.records, run.probe),
             **plausibility.tags(checks),
             **({"quality.status": UNSCORED} if judged else {}),
         },
@@ -104,15 +97,16 @@ def _segment_tags(measurement: Measurement) -> dict[str, str]:
     return tags if measurement.continues is None else {**tags, "wattrack.continues": measurement.continues}
 
 
-def _metrics(run: Run, measurement: Measurement) -> tuple[Metrics, dict[str, object]]:
-    """The metrics, and those facts of the engine that are none."""
-    facts = dict(measurement.facts)
-    by_engine: dict[str, float | None] = {"time/total_s": measurement.total_s}
-    for fact, metric in _ENGINE_METRICS.items():
-        if isinstance(value := facts.pop(fact, None), int | float):
-            by_engine[metric] = float(value)
+def _metrics(run: Run, measurement: Measurement) -> Metrics:
+    by_engine = {
+        **{name: value for name, value in measurement.engine.metrics().items() if value is not None},
+        "tokens/computed": float(measurement.computed_tokens),
+        "time/total_s": measurement.total_s,
+    }
     metrics = summarize(run.records, run.probe, run.readings, by_engine, _prices(run.cfg))
-    return metrics | {f"quality/{name}": value for name, value in measurement.aggregates.items()}, facts
+    if measurement.engine.replayed:
+        metrics = {name: None if name.startswith(_OF_COMPUTING) else value for name, value in metrics.items()}
+    return metrics | {f"quality/{name}": value for name, value in measurement.aggregates.items()}
 
 
 def _prices(cfg: DictConfig) -> Prices:

@@ -18,7 +18,7 @@ _METRIC = "metric/"
 """How the columns of task metrics begin."""
 _FLOATS = ("latency_s", "ttft_s", "score", "margin")
 _STRINGS = ("answer", "error", "group")
-_COUNTS = ("merged_boundaries", "thinking_tokens")
+_COUNTS = ("input_tokens", "output_tokens", "merged_boundaries", "thinking_tokens")
 
 
 def records_frame(records: Sequence[Record]) -> pd.DataFrame:

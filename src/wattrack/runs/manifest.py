@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from wattrack.errors import DatasetError
+from wattrack.facts import EngineFacts
 from wattrack.runs.layout import MANIFEST, SCHEMA_VERSION, written_whole
 from wattrack.schema import DatasetFacts
 
@@ -34,8 +35,11 @@ class Identity:
 class Measurement:
     """What only the measuring process knew and no other file of the folder says."""
 
+    engine: EngineFacts
     facts: Mapping[str, object]
-    """What the engine and the meters found out, by parameter name."""
+    """What meters and sandbox found out, by parameter name."""
+    computed_tokens: int
+    """Token positions that were computed in the throughput phase, by every process."""
     hardware: Mapping[str, str]
     """What the monitors found, by tag name."""
     total_s: float

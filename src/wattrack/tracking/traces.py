@@ -73,9 +73,9 @@ def _outputs(record: Record) -> str:
 
 def _tokens(record: Record) -> dict[str, int]:
     return {
-        "input_tokens": record.input_tokens,
-        "output_tokens": record.output_tokens,
-        "total_tokens": record.input_tokens + record.output_tokens,
+        "input_tokens": record.input_tokens or 0,
+        "output_tokens": record.output_tokens or 0,
+        "total_tokens": (record.input_tokens or 0) + (record.output_tokens or 0),
     }
 
 
