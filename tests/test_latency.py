@@ -4,7 +4,7 @@ import pytest
 
 from test_summary import record
 from wattrack.latency import latency, latency_rows
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
 from wattrack.schema import Response
 
 

@@ -31,12 +31,12 @@ LAYERS = [
     },
     {"tasks", "engines", "monitors", "environment", "demo"},
     {"benchmark", "latency", "summary", "footprint", "plausibility", "progress", "identity", "refusal"},
-    {"comparison"},
-    {"description", "wiring", "tracking"},
+    {"results"},
+    {"wiring", "tracking"},
     {"artifacts", "plan", "segments", "stored", "availability", "catalogue"},
     {"measurement", "delivery"},
     {"job"},
-    {"judging", "similarity"},
+    {"judging", "similarity", "comparison"},
     {"sweep", "rescoring"},
     {"cli", "__init__", "__main__"},
 ]
@@ -89,6 +89,13 @@ def test_heavy_libraries_stay_in_their_place(file: Path) -> None:
     for name in _imports(file):
         allowed = ONLY_IN.get(name.split(".")[0])
         assert allowed is None or where.startswith(allowed), f"{where} imports {name}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=_module)
+def test_only_a_sweep_and_the_command_compare(file: Path) -> None:
+    part = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if part not in ("comparison", "sweep", "cli"):
+        assert not [name for name in _imports(file) if name.startswith("wattrack.comparison")]
 
 
 def test_engines_never_import_one_another() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from wattrack.footprint import Prices, without_gpu
 from wattrack.intervals import wilson
 from wattrack.latency import latency
-from wattrack.metrics import METRICS, unknown_metrics
+from wattrack.metrics.rows import METRICS, unknown_metrics
 from wattrack.schema import CarbonReading, Energy, Generation, Readings, Record, Request, Response, SystemSample, Window
 from wattrack.summary import grammar, loads, quality, running, summarize
 

@@ -11,18 +11,18 @@ from rich.console import Console
 
 from wattrack import benchmark, environment, plausibility, segments
 from wattrack.artifacts import write_results
-from wattrack.comparison.conditions import conditions
-from wattrack.comparison.table import job_table
-from wattrack.comparison.varied import SWEPT
 from wattrack.config import Resume
 from wattrack.delivery import close_run, log_result, open_tracker, write_failure
-from wattrack.description import describe, source_tags
 from wattrack.footprint import Prices
 from wattrack.identity import flatten
 from wattrack.measurement import Find, Measured, measure
 from wattrack.plan import Plan
 from wattrack.plausibility import Evidence
 from wattrack.redaction import redacted, without_credentials
+from wattrack.results.conditions import conditions
+from wattrack.results.description import describe, source_tags
+from wattrack.results.tables import job_table
+from wattrack.results.varied import SWEPT
 from wattrack.schema import ChoiceRequest, JobResult, JobStart, Record, Request
 from wattrack.segments import Earlier
 from wattrack.summary import Metrics, grammar, running, summarize, unscored, unscored_records

@@ -15,15 +15,15 @@ from rich.console import Console
 
 from wattrack import benchmark, config, places, wiring
 from wattrack.artifacts import write_results
-from wattrack.comparison.table import number, score
 from wattrack.delivery import close_run, log_result, open_tracker, write_failure
-from wattrack.description import too_few
 from wattrack.engines.embedder import Embedder
 from wattrack.errors import ConfigError, DatasetError, ScoringError
 from wattrack.identity import flatten, job_name, rescored_key
 from wattrack.job import UNSCORED, job_start
 from wattrack.judging import Judged, judge
 from wattrack.refusal import choices
+from wattrack.results.description import too_few
+from wattrack.results.tables import number, score
 from wattrack.schema import JobResult, Readings, Record, Response
 from wattrack.similarity import Compared, compare, require_references
 from wattrack.stored import Grade, StoredJob, stored_job

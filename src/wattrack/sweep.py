@@ -121,9 +121,9 @@ def _finalize(
 def _description(runs: list[Any]) -> str:
     import pandas as pd
 
-    from wattrack.comparison.conditions import reasons, refusals
-    from wattrack.comparison.table import score
-    from wattrack.comparison.varied import varied
+    from wattrack.results.conditions import reasons, refusals
+    from wattrack.results.tables import score
+    from wattrack.results.varied import varied
 
     settings = dict.fromkeys(["model", "dataset", "dataset/protocol", "preset", *varied(pd.DataFrame(runs))])
     names = " | ".join(name.rpartition("/")[2] for name in settings)

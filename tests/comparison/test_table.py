@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from support import CHECKOUT
-from wattrack.comparison.conditions import THROUGHPUT
 from wattrack.comparison.sweep_table import sweep_table
-from wattrack.comparison.table import job_table, number, score
-from wattrack.comparison.varied import SWEPT
+from wattrack.results.conditions import THROUGHPUT
+from wattrack.results.tables import job_table, number, score
+from wattrack.results.varied import SWEPT
 from wattrack.sweep import _description
 from wattrack.tracking import sweep_plots
 
@@ -70,7 +70,7 @@ def test_job_table_says_of_how_many_answers_or_that_nothing_was_scored() -> None
 def test_job_table_shows_every_headline(file: Path) -> None:
     protocols = yaml.safe_load(file.read_text("utf-8"))["protocols"].values()
     for name in {f"quality/{p['headline']}" for p in protocols} - {"quality/score"}:
-        assert name in text(job_table("x", {name: 0.5})), f"{name}: add it to _JOB_ROWS"
+        assert name in text(job_table("x", {name: 0.5})), f"{name}: its row in METRICS has no JobTable"
 
 
 def test_sweep_table_is_sorted_by_score_with_failures_last() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from wattrack.intervals import wilson
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
 from wattrack.schema import (
     CarbonReading,
     DatasetFacts,

@@ -60,8 +60,8 @@ def test_energy_is_named_by_how_it_was_obtained() -> None:
     modelled, measured = (sweep_plots.plot_data(runs_frame(gpu)) for gpu in (False, True))
     assert "modelled" in _texts(sweep_plots.draw_score_energy(modelled, str(sweep_plots.energy_column(modelled))))
     assert "(measured," in _texts(sweep_plots.draw_score_energy(measured, str(sweep_plots.energy_column(measured))))
-    measured.loc[0, sweep_plots.MEASURED] = float("nan")
-    assert sweep_plots.energy_column(measured) == sweep_plots.MODELLED, "never mixed"
+    measured.loc[0, "energy/measured_wh"] = float("nan")
+    assert sweep_plots.energy_column(measured) == "energy/codecarbon_wh", "never mixed"
 
 
 def test_power_is_drawn_where_a_sensor_was_readable() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wattrack.errors import TrackingError
-from wattrack.metrics import unknown_metrics
+from wattrack.metrics.rows import unknown_metrics
 from wattrack.redaction import redacted
 from wattrack.schema import JobResult, JobStart
 from wattrack.tracking import entries, processes, queries, series, views

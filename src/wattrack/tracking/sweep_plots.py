@@ -11,9 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from wattrack.comparison.conditions import reasons, refusals
-from wattrack.comparison.varied import varied
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS, shown_in
+from wattrack.metrics.shown import Figure as FigureName
+from wattrack.metrics.shown import SweepPlot
+from wattrack.results.conditions import reasons, refusals
+from wattrack.results.varied import varied
 from wattrack.tracking.colors import plot_colors
 from wattrack.tracking.plots import (
     MUTED,
@@ -26,26 +28,8 @@ from wattrack.tracking.plots import (
     write_plot,
 )
 
-MEASURED, MODELLED = "energy/measured_wh", "energy/codecarbon_wh"
-
 _WORDS = {"preset/batch_size": "batch "}
 """What stands before the value of a setting that says little alone; of other numbers, the setting's name."""
-_HEADLINE = (
-    "quality/score",
-    "throughput/output_tokens_per_s",
-    "throughput/questions_per_s",
-    "throughput/rows_mean",
-    "latency/ttft_s_p50",
-    "latency/e2e_s_p50",
-    "memory/vram_peak_gib",
-    "memory/rss_added_gib",
-)
-
-_INSTEAD = {
-    "throughput/questions_per_s": "throughput/output_tokens_per_s",
-    "latency/e2e_s_p50": "latency/ttft_s_p50",
-}
-"""Shown of choices, which generate nothing, in place of what is shown of generated text."""
 
 
 def write_sweep_plots(folder: Path, runs: pd.DataFrame) -> None:
@@ -73,11 +57,16 @@ def write_sweep_plots(folder: Path, runs: pd.DataFrame) -> None:
 
 def energy_column(data: pd.DataFrame) -> str | None:
     """Measured energy when every run has it, else codecarbon's; None when no run has either. They are never mixed."""
-    if data.empty:
-        return None
-    if MEASURED in data and data[MEASURED].notna().all():
-        return MEASURED
-    return MODELLED if MODELLED in data and data[MODELLED].notna().any() else None
+    *measured, modelled = _drawn_in("size_energy")
+    complete = [name for name in measured if name in data and not data.empty and data[name].notna().all()]
+    if complete:
+        return complete[0]
+    return modelled if modelled in data and data[modelled].notna().any() else None
+
+
+def _drawn_in(figure: FigureName) -> dict[str, SweepPlot]:
+    """The metrics of one of the plots, in their order."""
+    return {name: place for name, place in shown_in(SweepPlot).items() if figure in place.figures}
 
 
 def plot_data(runs: pd.DataFrame) -> pd.DataFrame:
@@ -106,7 +95,7 @@ def plot_data(runs: pd.DataFrame) -> pd.DataFrame:
         }
     )
     refused = refusals([{str(key): value for key, value in run.items()} for run in kept.to_dict("records")])
-    if why := reasons({name: reason for name, reason in refused.items() if name in _HEADLINE}):
+    if why := reasons({name: reason for name, reason in refused.items() if name in shown_in(SweepPlot)}):
         facts["not_compared"] = "\n".join(why)
     metrics = [name for name in METRICS if name in kept and name not in refused and kept[name].notna().any()]
     return pd.concat([facts, kept[metrics]], axis=1)
@@ -170,8 +159,9 @@ def draw_score_energy(data: pd.DataFrame, energy: str) -> Figure:
 
 def draw_comparison(data: pd.DataFrame, energy: str | None) -> Figure:
     """Small multiples of the headline metrics; every panel in the same order, best score first."""
-    present = [m for m in (*_HEADLINE, energy) if m is not None and m in data and data[m].notna().any()]
-    metrics = [m for m in present if _INSTEAD.get(m) not in present]
+    places, others = _drawn_in("comparison"), _drawn_in("size_energy").keys() - {energy}
+    present = [m for m in places if m not in others and m in data and data[m].notna().any()]
+    metrics = [m for m in present if places[m].unless not in present]
     ordered = data.sort_values("quality/score", ascending=False)
     colors = plot_colors(data["model"])
     columns = min(3, len(metrics))
@@ -200,7 +190,7 @@ def draw_comparison(data: pd.DataFrame, energy: str | None) -> Figure:
 
 
 def _how(energy: str) -> str:
-    return "measured, generate phase" if energy == MEASURED else "modelled by codecarbon, whole job"
+    return shown_in(SweepPlot)[energy].how
 
 
 def _scatter(axes: Axes, data: pd.DataFrame, x: str, y: str) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from wattrack.comparison.conditions import LATENCY, THROUGHPUT, reasons, refusals
 from wattrack.latency import latency_rows
+from wattrack.metrics.rows import shown_in
+from wattrack.metrics.shown import ComparisonTable
+from wattrack.results.conditions import LATENCY, THROUGHPUT, reasons, refusals
 from wattrack.schema import JobResult, Record
 
 VIEWER_ROWS = 2000
@@ -91,29 +93,6 @@ def cut(text: str, limit_bytes: int = VIEWER_TEXT_BYTES) -> str:
     return data[: limit_bytes - len(mark.encode())].decode("utf-8", "ignore") + mark
 
 
-COMPARISON_METRICS = (
-    "quality/score",
-    "quality/score_ci_low",
-    "quality/score_ci_high",
-    "throughput/output_tokens_per_s",
-    "throughput/questions_per_s",
-    "throughput/rows_mean",
-    "latency/ttft_s_p50",
-    "latency/itl_s_p50",
-    "latency/e2e_s_p50",
-    "memory/vram_peak_gib",
-    "memory/rss_added_gib",
-    "energy/measured_wh",
-    "energy/codecarbon_wh",
-    "energy/j_per_output_token",
-    "energy/j_per_correct",
-    "carbon/co2e_g",
-    "cost/usd",
-    "time/generate_s",
-    "time/total_s",
-)
-"""What a sweep's table shows of each run, in this order, where any run has it."""
-
 _COMPARISON_SETTINGS = (
     "model",
     "model/params_b",
@@ -134,10 +113,10 @@ def comparison_frame(runs: pd.DataFrame) -> pd.DataFrame:
     """
     refused = refusals([{str(key): value for key, value in run.items()} for run in runs.to_dict("records")])
     settings = [name for name in _COMPARISON_SETTINGS if name in runs]
-    metrics = [name for name in COMPARISON_METRICS if name in runs and runs[name].notna().any()]
-    metrics = [name for name in metrics if name not in refused]
+    places = shown_in(ComparisonTable)
+    metrics = [name for name in places if name not in refused and name in runs and runs[name].notna().any()]
     frame = runs[[*settings, *metrics, "run_id"]]
-    if why := reasons({name: reason for name, reason in refused.items() if name in COMPARISON_METRICS}):
+    if why := reasons({name: reason for name, reason in refused.items() if name in places}):
         frame = frame.assign(not_compared="; ".join(why))
     if "quality/score" in metrics:
         frame = frame.sort_values("quality/score", ascending=False, na_position="last")
