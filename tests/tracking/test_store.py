@@ -192,10 +192,22 @@ def test_runs_of_a_sweep_are_found_in_every_experiment(
     tracker.end(tracker.start(sweep_start()), "FINISHED", None)
     runs = tracker.load_runs("sweep-1")
     assert list(runs["run_id"]) == ids
-    assert list(runs["model"]) == [*LADDER, "demo_s"]
+    assert list(runs["params.model"]) == [*LADDER, "demo_s"]
     assert set(runs["status"]) == {"FINISHED"}
-    assert runs["quality/score"].dtype == float
+    assert runs["metrics.quality/score"].dtype == float
     assert tracker.load_runs("sweep-3").empty
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_a_parameter_called_as_a_column_of_the_run_hides_nothing(tracker: Tracker) -> None:
+    start = job_start("demo_s", name="a parameter", status="another", **{"git.commit": "a third"})
+    run_id = tracker.start(start)
+    tracker.log(run_id, job_result())
+    tracker.end(run_id, "FINISHED", None)
+    (run,) = tracker.load_runs("sweep-1").to_dict("records")
+    assert (run["name"], run["params.name"]) == (start.name, "a parameter")
+    assert (run["status"], run["params.status"]) == ("FINISHED", "another")
+    assert (run["tags.git.commit"], run["params.git.commit"]) == ("0123456789abcdef", "a third")
 
 
 @pytest.mark.usefixtures("no_plots")
@@ -214,7 +226,7 @@ def test_a_sweep_run_compares(tracker: Tracker, uri: str) -> None:
     assert _artifacts(uri, run_id) == {"config/config.yaml"} | tables | plots
     path = Path(run.info.artifact_uri.removeprefix("file://")) / "tables" / "comparison.csv"
     assert list(pd.read_csv(path)["quality/score"].dropna()) == sorted(
-        tracker.load_runs("sweep-1")["quality/score"].dropna(), reverse=True
+        tracker.load_runs("sweep-1")["metrics.quality/score"].dropna(), reverse=True
     )
 
 

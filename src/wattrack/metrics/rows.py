@@ -1,8 +1,8 @@
 """METRICS: everything that is measured. A metric exists when one of the families beside this file has a row for it.
 
 A family is a module of `wattrack.metrics.families` with its rows in `ROWS`; all of them are read, so a new benchmark
-brings its metrics as one new file. `/` in a name groups metrics in the MLflow UI, and the unit is in the name. A summary
-with a key that has no row is a bug and fails a test.
+brings its metrics as one new file. `/` in a name groups metrics in the MLflow UI, and the unit is in the name. A
+summary with a key that has no row is a bug and fails a test.
 """
 
 import importlib

@@ -10,7 +10,9 @@ import pyarrow as pa
 from wattrack.latency import latency_rows
 from wattrack.metrics.rows import shown_in
 from wattrack.metrics.shown import ComparisonTable
+from wattrack.results.columns import metric, param, tag
 from wattrack.results.conditions import LATENCY, THROUGHPUT, reasons, refusals
+from wattrack.results.question_sets import by_questions
 from wattrack.schema import JobResult, Record
 
 VIEWER_ROWS = 2000
@@ -93,32 +95,35 @@ def cut(text: str, limit_bytes: int = VIEWER_TEXT_BYTES) -> str:
     return data[: limit_bytes - len(mark.encode())].decode("utf-8", "ignore") + mark
 
 
-_COMPARISON_SETTINGS = (
-    "model",
-    "model/params_b",
-    "dataset",
-    "dataset/protocol",
-    "preset",
-    "hardware",
-    LATENCY,
-    THROUGHPUT,
-    "status",
-)
+_SETTINGS = {
+    **{name: param(name) for name in ("model", "model/params_b", "dataset", "dataset/protocol", "preset", "hardware")},
+    LATENCY: tag(LATENCY),
+    THROUGHPUT: tag(THROUGHPUT),
+    "status": "status",
+}
+"""What a sweep's table says of each run before its metrics: the column's name there -> its name in a table of runs."""
 
 
 def comparison_frame(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per run of a sweep, best score first: settings that are known, metrics that any run has, run id.
+    """One row per run of a sweep: settings that are known, metrics that any run has, run id.
 
-    A metric that the runs may not be compared by has no column; the last column, `not_compared`, then says why.
+    The rows of each set of questions stand together, best score first; sets are not ranked against each other. A metric
+    by which the runs of a set may not be compared is empty there, and the last column, `not_compared`, says why.
     """
+    frame = pd.concat([_compared(asked.runs) for asked in by_questions(runs)], ignore_index=True)
+    names = [name for name in (*_SETTINGS, *shown_in(ComparisonTable), "run_id", "not_compared") if name in frame]
+    return frame[names].astype(object).where(frame[names].notna(), None)
+
+
+def _compared(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs that were asked the same questions, best score first."""
     refused = refusals([{str(key): value for key, value in run.items()} for run in runs.to_dict("records")])
-    settings = [name for name in _COMPARISON_SETTINGS if name in runs]
-    places = shown_in(ComparisonTable)
-    metrics = [name for name in places if name not in refused and name in runs and runs[name].notna().any()]
-    frame = runs[[*settings, *metrics, "run_id"]]
-    if why := reasons({name: reason for name, reason in refused.items() if name in places}):
+    shown = {name: metric(name) for name in shown_in(ComparisonTable) if name not in refused}
+    shown = {name: column for name, column in shown.items() if column in runs and runs[column].notna().any()}
+    columns = {name: column for name, column in _SETTINGS.items() if column in runs} | shown
+    frame = pd.DataFrame({name: runs[column] for name, column in columns.items()}).assign(run_id=runs["run_id"])
+    if why := reasons({name: reason for name, reason in refused.items() if name in shown_in(ComparisonTable)}):
         frame = frame.assign(not_compared="; ".join(why))
-    if "quality/score" in metrics:
+    if "quality/score" in frame:
         frame = frame.sort_values("quality/score", ascending=False, na_position="last")
-    frame = frame.reset_index(drop=True)
-    return frame.astype(object).where(frame.notna(), None)
+    return frame

@@ -10,7 +10,7 @@ import json
 import time
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote, urlencode
@@ -82,29 +82,40 @@ def same_view(one: str | None, other: str) -> bool:
         return False
 
 
-def deep_links(base_url: str, experiment_id: str, run_ids: Sequence[str]) -> list[tuple[str, str]]:
-    """(title, URL) of every arranged page for these runs, best run first.
+def deep_links(base_url: str, experiment_id: str, run_ids: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """(title, URL) of every arranged page for these runs.
 
-    One run: the views and its own page. Several: also the per-question comparison of all visible runs, and
-    the traces of the two best beside each other.
+    One run: the views and its own page. Several: also the per-question comparison of all visible runs and, of every
+    set of questions, the traces of the two best runs beside each other and the best run.
+
+    Args:
+        base_url: of the UI.
+        experiment_id: the experiment that the runs are in.
+        run_ids: what runs were asked -> those runs, best first.
     """
     experiment = f"{base_url.rstrip('/')}/#/experiments/{experiment_id}"
     links = [(name, _runs_page(experiment, key, mode)) for key, name, mode in _VIEWS]
-    if len(run_ids) > 1:
+    count = sum(len(ids) for ids in run_ids.values())
+    if count > 1:
         links.append(("Answers side by side", _runs_page(experiment, _VIEWS[0][0], "ARTIFACT")))
-        pair = urlencode(
-            {
-                "selectedRunUuid": run_ids[0],
-                "compareToRunUuid": run_ids[1],
-                # Only what both were asked; wrong answers beyond that have no counterpart in the other run.
-                "filter": "TAG::=::first::wattrack.traced",
-            }
-        )
-        links.append(("Two best models, question by question", f"{experiment}/evaluation-runs?{pair}"))
-    if run_ids:
-        title = "This run" if len(run_ids) == 1 else "Best run"
-        links.append((title, f"{experiment}/runs/{quote(run_ids[0])}?workflowType=machine_learning"))
+    for name, ids in run_ids.items():
+        of = f" of {name}" if len(run_ids) > 1 else ""
+        if len(ids) > 1:
+            links.append((f"Two best models{of}, question by question", _pair_page(experiment, ids[0], ids[1])))
+        if ids:
+            title = "This run" if count == 1 else f"Best run{of}"
+            links.append((title, f"{experiment}/runs/{quote(ids[0])}?workflowType=machine_learning"))
     return links
+
+
+def _pair_page(experiment: str, best: str, second: str) -> str:
+    query = {
+        "selectedRunUuid": best,
+        "compareToRunUuid": second,
+        # Only what both were asked; wrong answers beyond that have no counterpart in the other run.
+        "filter": "TAG::=::first::wattrack.traced",
+    }
+    return f"{experiment}/evaluation-runs?{urlencode(query)}"
 
 
 def _runs_page(experiment: str, key: str, mode: str) -> str:
