@@ -318,3 +318,18 @@ def test_which_questions_are_traced() -> None:
     records = [replace(r, score=float(i % 3 == 0)) for i, r in enumerate(job_result(questions=9).records)]
     chosen = [(record.id, why) for record, why in traces.selected(records, 3)]
     assert chosen == [("0", "first"), ("1", "first"), ("2", "first"), ("4", "wrong"), ("5", "wrong"), ("7", "wrong")]
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_links_pair_only_runs_that_were_asked_the_same(tracker: Tracker) -> None:
+    ids = []
+    for model, protocol, score in (("demo_xs", "a", 0.2), ("demo_l", "b", 0.9), ("demo_s", "a", 0.5)):
+        result = job_result(model, **{"quality/score": score})
+        ids.append(tracker.start(job_start(model)))
+        tracker.log(ids[-1], replace(result, dataset=replace(result.dataset, protocol=protocol)))
+        tracker.end(ids[-1], "FINISHED", None)
+    links = dict(tracker.links(ids, base_url="http://127.0.0.1:5000"))
+    pair = links["Two best models of a, question by question"]
+    assert f"selectedRunUuid={ids[2]}&compareToRunUuid={ids[0]}" in pair
+    assert "Two best models of b, question by question" not in links
+    assert f"/runs/{ids[1]}?" in links["Best run of b"] and f"/runs/{ids[2]}?" in links["Best run of a"]
