@@ -10,7 +10,7 @@ import pytest
 from mlflow.entities import Run
 
 from wattrack.journal import read_journal
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
 
 Runner = Callable[..., int]
 

@@ -8,7 +8,7 @@ import mlflow
 import pytest
 
 from wattrack import benchmark
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
 from wattrack.sandbox import check
 from wattrack.sandbox.check import LEVELS, Sandbox
 

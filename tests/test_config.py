@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from support import CHECKOUT, Command, Compose
 from wattrack import wiring
 from wattrack.errors import ConfigError
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
 
 CONF = CHECKOUT / "conf"
 

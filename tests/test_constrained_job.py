@@ -9,12 +9,12 @@ import pytest
 from support import Compose
 from test_job import runs
 from wattrack import cli, wiring
-from wattrack.comparison.conditions import LATENCY, THROUGHPUT
 from wattrack.engines.hf import HFEngine
 from wattrack.errors import ConfigError, DatasetError, EngineError
 from wattrack.identity import run_key
 from wattrack.plan import Plan
 from wattrack.protocols import Capabilities
+from wattrack.results.conditions import LATENCY, THROUGHPUT
 
 Runner = Callable[..., int]
 

@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from dataset_runs import CASES, LIMIT, REFUSED, Asked, Case
 from support import CHECKOUT
 from wattrack.journal import read_journal
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
 
 Runner = Callable[..., int]
 

@@ -10,7 +10,7 @@ import mlflow
 import pytest
 from mlflow.entities import Run
 
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from support import flat_response
 from test_summary import record
 from wattrack.answering import Timing, Usage
 from wattrack.latency import latency, latency_rows
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
 from wattrack.schema import Response
 
 

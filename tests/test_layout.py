@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Lower layers never import higher ones; a module is in the first layer that names it or its folder.
 LAYERS = [
-    {"schema", "metrics", "errors", "protocols", "places", "terminal"},
+    {"schema", "answering", "facts", "metrics", "errors", "protocols", "places", "terminal"},
     {"sandbox"},
     {
         "prompts",
@@ -30,14 +30,13 @@ LAYERS = [
     },
     {"tasks", "engines", "monitors", "environment", "demo"},
     {"benchmark", "latency", "summary", "footprint", "plausibility", "progress", "identity", "refusal"},
-    {"comparison"},
     {"runs"},
-    {"description", "results"},
+    {"results"},
     {"wiring", "tracking"},
     {"plan", "segments", "availability", "catalogue"},
     {"measurement"},
     {"job"},
-    {"judging", "similarity"},
+    {"judging", "similarity", "comparison"},
     {"sweep", "rescoring"},
     {"cli", "__init__", "__main__"},
 ]
@@ -90,6 +89,13 @@ def test_heavy_libraries_stay_in_their_place(file: Path) -> None:
     for name in _imports(file):
         allowed = ONLY_IN.get(name.split(".")[0])
         assert allowed is None or where.startswith(allowed), f"{where} imports {name}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=_module)
+def test_only_a_sweep_and_the_command_compare(file: Path) -> None:
+    part = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if part not in ("comparison", "sweep", "cli"):
+        assert not [name for name in _imports(file) if name.startswith("wattrack.comparison")]
 
 
 def test_engines_never_import_one_another() -> None:

@@ -11,7 +11,7 @@ from support import flat_response
 from wattrack.footprint import Prices, without_gpu
 from wattrack.intervals import wilson
 from wattrack.latency import latency
-from wattrack.metrics import METRICS, unknown_metrics
+from wattrack.metrics.rows import METRICS, unknown_metrics
 from wattrack.schema import CarbonReading, Energy, Generation, Readings, Record, Request, SystemSample, Window
 from wattrack.summary import grammar, loads, quality, running, summarize
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from wattrack.metrics import PERCENTILES
+from wattrack.metrics.families.latency import PERCENTILES
 
 Z_95 = 1.959963984540054
 """Two-sided 95 % quantile of the standard normal distribution."""

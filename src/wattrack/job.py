@@ -9,13 +9,13 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from wattrack import environment, segments
-from wattrack.comparison.table import job_table
-from wattrack.comparison.varied import SWEPT
 from wattrack.config import Resume
 from wattrack.identity import flatten
 from wattrack.measurement import measure
 from wattrack.plan import Plan
 from wattrack.redaction import redacted, without_credentials
+from wattrack.results.tables import job_table
+from wattrack.results.varied import SWEPT
 from wattrack.runs.write import RunFolder
 from wattrack.schema import ChoiceRequest, JobStart, Record, Request
 from wattrack.segments import Earlier

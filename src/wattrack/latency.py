@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Literal
 
 from wattrack.intervals import deviation, mean, percentile_interval, percentiles, ratio
-from wattrack.metrics import INTERVAL_LATENCIES, PERCENTILES
+from wattrack.metrics.families.latency import INTERVAL_LATENCIES, PERCENTILES
 from wattrack.schema import Record, Response
 
 PROBED = ("ttft", "itl", "tpot", "e2e")

@@ -13,15 +13,15 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from wattrack import benchmark, config, places, wiring
-from wattrack.comparison.table import number, score
-from wattrack.description import too_few
 from wattrack.engines.embedder import Embedder
 from wattrack.errors import ConfigError, DatasetError, ScoringError
 from wattrack.identity import flatten, job_name, rescored_key
 from wattrack.job import job_start
 from wattrack.judging import Judged, judge
 from wattrack.refusal import choices
+from wattrack.results.description import too_few
 from wattrack.results.job_result import UNSCORED
+from wattrack.results.tables import number, score
 from wattrack.runs.layout import ANSWERS
 from wattrack.runs.manifest import Identity, Settled
 from wattrack.runs.read import Run

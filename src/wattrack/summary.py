@@ -10,7 +10,9 @@ from itertools import groupby
 from wattrack.footprint import WH_J, Prices, cost, energy
 from wattrack.intervals import mean, pass_at_k, percentiles, ratio, wilson
 from wattrack.latency import latency
-from wattrack.metrics import LOADS, METRICS, PASS_AT, POOLED
+from wattrack.metrics.families.code import PASS_AT
+from wattrack.metrics.families.sampled import LOADS
+from wattrack.metrics.rows import METRICS, POOLED
 from wattrack.schema import ChoiceRequest, Readings, Record, Request, Response, SystemSample, Window
 from wattrack.scorers import reasoning
 from wattrack.turn_prompts import conversation

@@ -5,7 +5,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -86,7 +86,8 @@ def _finalize(
 ) -> None:
     # Imported here: Hydra builds SweepCallback at every start, also for a configuration that is then refused.
     from wattrack import environment
-    from wattrack.comparison.sweep_table import sweep_table
+    from wattrack.comparison.sweep_description import sweep_description
+    from wattrack.comparison.sweep_table import sweep_tables
     from wattrack.job import print_links
     from wattrack.redaction import redacted
     from wattrack.schema import JobStart
@@ -97,7 +98,8 @@ def _finalize(
     runs = tracker.load_runs(identity)
     if runs.empty:
         return
-    console.print(sweep_table(runs, console.width))
+    for table in sweep_tables(runs, console.width):
+        console.print(table)
     start = JobStart(
         name=f"sweep {identity}",
         kind="sweep",
@@ -108,7 +110,7 @@ def _finalize(
     )
     run_id = tracker.start(start)
     try:
-        tracker.log_sweep(run_id, runs, _description(runs.to_dict("records")))
+        tracker.log_sweep(run_id, runs, sweep_description(runs))
         tracker.save_views()
     except BaseException:
         tracker.end(run_id, "FAILED", "the comparison could not be logged")
@@ -116,24 +118,3 @@ def _finalize(
     tracker.end(run_id, status, None)
     finished = runs[runs["status"] == "FINISHED"]
     print_links(console, tracker, list(finished["run_id"]), cfg)
-
-
-def _description(runs: list[Any]) -> str:
-    import pandas as pd
-
-    from wattrack.comparison.conditions import reasons, refusals
-    from wattrack.comparison.table import score
-    from wattrack.comparison.varied import varied
-
-    settings = dict.fromkeys(["model", "dataset", "dataset/protocol", "preset", *varied(pd.DataFrame(runs))])
-    names = " | ".join(name.rpartition("/")[2] for name in settings)
-    lines = [f"| {names} | score [95 % interval] | status |", "|---" * (len(settings) + 2) + "|"]
-    for run in sorted(runs, key=lambda r: -_number(r.get("quality/score"))):
-        cells = [str(run.get(k, "")) for k in settings]
-        interval = score({k: _number(v) for k, v in run.items() if k.startswith("quality/")})
-        lines.append(f"| {' | '.join(cells)} | {interval} | {run['status']} |")
-    return "\n".join([*lines, *(f"\n{reason}" for reason in reasons(refusals(runs)))])
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")

@@ -15,7 +15,8 @@ from own_rows import STYLES
 from scorers.hostile import GIANTS, hostile_texts
 from support import CHECKOUT, Compose, flat_response
 from wattrack import wiring
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
+from wattrack.metrics.shown import ScorePlot
 from wattrack.sandbox.check import Program, Sandbox, Verdict
 from wattrack.schema import Response, Sample, Score
 from wattrack.tasks.task import Task
@@ -107,7 +108,9 @@ def check_verdict(verdict: Score, headline: str) -> None:
     assert math.isnan(verdict.value) or 0 <= verdict.value <= 1
     assert math.isnan(verdict.value) or headline in verdict.metrics
     for name, value in verdict.metrics.items():
-        assert math.isfinite(value) and 0 <= value <= (1 if METRICS[f"quality/{name}"].unit == "1" else math.inf), name
+        row = METRICS[f"quality/{name}"]
+        assert math.isfinite(value) and 0 <= value <= (1 if row.unit == "1" else math.inf), name
+        assert (row.unit == "1") == (row.place(ScorePlot) is not None), f"{name}: a share is a bar of the plot `score`"
     assert verdict.answer is None or isinstance(verdict.answer, str)
     assert isinstance(verdict.explanation, str)
 

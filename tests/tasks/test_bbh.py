@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support import CHECKOUT, Compose, flat_response
 from wattrack import wiring
 from wattrack.errors import ConfigError, DatasetError
-from wattrack.metrics import BBH_TASKS
+from wattrack.metrics.families.exact_match import BBH_TASKS
 from wattrack.schema import Request, Response, Sample
 from wattrack.tasks.bbh import score, worked_examples
 from wattrack.tasks.task import Task

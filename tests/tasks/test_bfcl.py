@@ -9,7 +9,7 @@ from support import Compose, flat_response
 from wattrack import wiring
 from wattrack.benchmark import references
 from wattrack.errors import DatasetError
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
 from wattrack.schema import Record, Request, Response, Sample
 from wattrack.tasks import bfcl
 from wattrack.tasks.task import Task

@@ -13,7 +13,7 @@ import yaml
 from dataset_runs import CASES
 from support import CHECKOUT, Compose, flat_response
 from wattrack import benchmark, wiring
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
 from wattrack.schema import Record, Sample
 from wattrack.scorers.wattbot import is_blank
 from wattrack.summary import Metrics, quality

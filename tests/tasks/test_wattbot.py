@@ -12,7 +12,7 @@ from scorers.hostile import hostile_texts
 from support import CHECKOUT, Compose, flat_response
 from wattrack import benchmark, wiring
 from wattrack.errors import ConfigError, DatasetError
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
 from wattrack.schema import Record, Request, Response, Sample
 from wattrack.tasks import wattbot
 from wattrack.tasks.task import Task

@@ -8,7 +8,8 @@ import pandas as pd
 
 from support import flat_response
 from wattrack.intervals import wilson
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
+from wattrack.results.columns import metric, param, tag
 from wattrack.schema import (
     CarbonReading,
     DatasetFacts,
@@ -211,5 +212,7 @@ def runs_frame(gpu: bool = False) -> pd.DataFrame:
         metrics = {k: v for k, v in result.metrics.items() if v is not None}
         facts = {"run_id": model.encode().hex(), "name": model, "experiment_id": "1", "status": "FINISHED"}
         settings = {"model": model, "model/params_b": str(size), "dataset": "arithmetic", "preset": "balanced"}
-        rows.append({**facts, **settings, **result.tags, **metrics})
+        params = {param(name): value for name, value in settings.items()}
+        tags = {tag(name): value for name, value in result.tags.items()}
+        rows.append({**facts, **params, **tags, **{metric(name): value for name, value in metrics.items()}})
     return pd.DataFrame(rows)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from tracking.examples import job_result
+from wattrack.runs.codec import samples_frame
 from wattrack.schema import Readings
-from wattrack.tracking.phases import phases_frame, samples_frame
+from wattrack.tracking.phases import phases_frame
 
 EMPTY = Readings(windows=(), samples=(), carbon=None, unavailable={})
 

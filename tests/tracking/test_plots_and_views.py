@@ -42,7 +42,7 @@ def test_what_was_not_measured_is_skipped_with_a_reason(tmp_path: Path, caplog: 
     nothing = replace(readings(), samples=(), windows=())
     empty = replace(job_result(questions=1), records=(), probe=(), readings=nothing)
     job_plots.write_job_plots(tmp_path, "demo_s", empty)
-    runs = runs_frame()[["run_id", "name", "status", "model"]]
+    runs = runs_frame()[["run_id", "name", "status", "params.model"]]
     sweep_plots.write_sweep_plots(tmp_path, runs)
     sweep_plots.write_sweep_plots(tmp_path, runs_frame().assign(status="FAILED"))
     assert list(tmp_path.iterdir()) == []
@@ -51,7 +51,7 @@ def test_what_was_not_measured_is_skipped_with_a_reason(tmp_path: Path, caplog: 
 
 
 def test_a_sweep_without_sizes_or_energy_still_compares(tmp_path: Path) -> None:
-    runs = runs_frame().drop(columns=["model/params_b", "energy/codecarbon_wh"])
+    runs = runs_frame().drop(columns=["params.model/params_b", "metrics.energy/codecarbon_wh"])
     sweep_plots.write_sweep_plots(tmp_path, runs)
     assert {path.stem for path in tmp_path.iterdir()} == {"comparison"}
 
@@ -60,8 +60,8 @@ def test_energy_is_named_by_how_it_was_obtained() -> None:
     modelled, measured = (sweep_plots.plot_data(runs_frame(gpu)) for gpu in (False, True))
     assert "modelled" in _texts(sweep_plots.draw_score_energy(modelled, str(sweep_plots.energy_column(modelled))))
     assert "(measured," in _texts(sweep_plots.draw_score_energy(measured, str(sweep_plots.energy_column(measured))))
-    measured.loc[0, sweep_plots.MEASURED] = float("nan")
-    assert sweep_plots.energy_column(measured) == sweep_plots.MODELLED, "never mixed"
+    measured.loc[0, "energy/measured_wh"] = float("nan")
+    assert sweep_plots.energy_column(measured) == "energy/codecarbon_wh", "never mixed"
 
 
 def test_power_is_drawn_where_a_sensor_was_readable() -> None:
@@ -85,7 +85,7 @@ def test_a_series_read_less_often_than_others_is_still_a_line() -> None:
 
 
 def test_labels_name_what_differs_between_runs() -> None:
-    runs = pd.concat([runs_frame(), runs_frame().assign(preset="performance")], ignore_index=True)
+    runs = pd.concat([runs_frame(), runs_frame().assign(**{"params.preset": "performance"})], ignore_index=True)
     data = sweep_plots.plot_data(runs)
     assert list(data["label"])[:2] == ["demo_xs · balanced", "demo_s · balanced"]
     assert data["group"].nunique() == 2

@@ -192,10 +192,22 @@ def test_runs_of_a_sweep_are_found_in_every_experiment(
     tracker.end(tracker.start(sweep_start()), "FINISHED", None)
     runs = tracker.load_runs("sweep-1")
     assert list(runs["run_id"]) == ids
-    assert list(runs["model"]) == [*LADDER, "demo_s"]
+    assert list(runs["params.model"]) == [*LADDER, "demo_s"]
     assert set(runs["status"]) == {"FINISHED"}
-    assert runs["quality/score"].dtype == float
+    assert runs["metrics.quality/score"].dtype == float
     assert tracker.load_runs("sweep-3").empty
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_a_parameter_called_as_a_column_of_the_run_hides_nothing(tracker: Tracker) -> None:
+    start = job_start("demo_s", name="a parameter", status="another", **{"git.commit": "a third"})
+    run_id = tracker.start(start)
+    tracker.log(run_id, job_result())
+    tracker.end(run_id, "FINISHED", None)
+    (run,) = tracker.load_runs("sweep-1").to_dict("records")
+    assert (run["name"], run["params.name"]) == (start.name, "a parameter")
+    assert (run["status"], run["params.status"]) == ("FINISHED", "another")
+    assert (run["tags.git.commit"], run["params.git.commit"]) == ("0123456789abcdef", "a third")
 
 
 @pytest.mark.usefixtures("no_plots")
@@ -214,7 +226,7 @@ def test_a_sweep_run_compares(tracker: Tracker, uri: str) -> None:
     assert _artifacts(uri, run_id) == {"config/config.yaml"} | tables | plots
     path = Path(run.info.artifact_uri.removeprefix("file://")) / "tables" / "comparison.csv"
     assert list(pd.read_csv(path)["quality/score"].dropna()) == sorted(
-        tracker.load_runs("sweep-1")["quality/score"].dropna(), reverse=True
+        tracker.load_runs("sweep-1")["metrics.quality/score"].dropna(), reverse=True
     )
 
 
@@ -306,3 +318,18 @@ def test_which_questions_are_traced() -> None:
     records = [replace(r, score=float(i % 3 == 0)) for i, r in enumerate(job_result(questions=9).records)]
     chosen = [(record.id, why) for record, why in traces.selected(records, 3)]
     assert chosen == [("0", "first"), ("1", "first"), ("2", "first"), ("4", "wrong"), ("5", "wrong"), ("7", "wrong")]
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_links_pair_only_runs_that_were_asked_the_same(tracker: Tracker) -> None:
+    ids = []
+    for model, protocol, score in (("demo_xs", "a", 0.2), ("demo_l", "b", 0.9), ("demo_s", "a", 0.5)):
+        result = job_result(model, **{"quality/score": score})
+        ids.append(tracker.start(job_start(model)))
+        tracker.log(ids[-1], replace(result, dataset=replace(result.dataset, protocol=protocol)))
+        tracker.end(ids[-1], "FINISHED", None)
+    links = dict(tracker.links(ids, base_url="http://127.0.0.1:5000"))
+    pair = links["Two best models of a, question by question"]
+    assert f"selectedRunUuid={ids[2]}&compareToRunUuid={ids[0]}" in pair
+    assert "Two best models of b, question by question" not in links
+    assert f"/runs/{ids[1]}?" in links["Best run of b"] and f"/runs/{ids[2]}?" in links["Best run of a"]

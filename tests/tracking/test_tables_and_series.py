@@ -8,11 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tracking.examples import record, runs_frame
+from wattrack.runs.codec import records_frame, write_records
 from wattrack.schema import SystemSample
 from wattrack.tracking.series import MAX_POINTS, finite, rounded, rounded_table, running_points, system_points
-from wattrack.tracking.tables import VIEWER_ROWS, comparison_frame, cut, records_frame, viewer_frame, write_records
+from wattrack.tracking.tables import VIEWER_ROWS, comparison_frame, cut, viewer_frame
 
 LONG = "ü" * 3000
+ASKED = {"params.dataset": "arithmetic"}
 
 
 def test_the_complete_table_keeps_everything(tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_short_texts_are_not_cut(text: str) -> None:
 
 def test_the_comparison_starts_with_the_best_and_ends_with_the_failed() -> None:
     runs = runs_frame()
-    runs.loc[4] = {"run_id": "x", "status": "FAILED", "model": "broken"}
+    runs.loc[4] = {"run_id": "x", "status": "FAILED", "params.model": "broken", **ASKED}
     table = comparison_frame(runs)
     assert list(table["model"]) == ["demo_l", "demo_m", "demo_s", "demo_xs", "broken"]
     assert "energy/measured_wh" not in table, "a column nobody has"

@@ -3,11 +3,11 @@
 from omegaconf import DictConfig
 
 from wattrack import plausibility
-from wattrack.comparison.conditions import conditions
-from wattrack.description import describe, source_tags
 from wattrack.errors import DatasetError
 from wattrack.footprint import Prices
 from wattrack.plausibility import Evidence
+from wattrack.results.conditions import conditions
+from wattrack.results.description import describe, source_tags
 from wattrack.runs.manifest import Measurement
 from wattrack.runs.read import Run
 from wattrack.schema import JobResult

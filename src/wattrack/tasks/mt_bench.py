@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from wattrack.errors import DatasetError
-from wattrack.metrics import MT_BENCH_CATEGORIES as CATEGORIES
+from wattrack.metrics.families.mt_bench import CATEGORIES
 from wattrack.protocols import Row
 from wattrack.schema import Response, Sample, Score
 from wattrack.tasks.multiple_choice import text

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wattrack.choice_prompts import ChoicePrompt
 from wattrack.errors import DatasetError
-from wattrack.metrics import POOLED
+from wattrack.metrics.rows import POOLED
 from wattrack.prompts import Prompt, derived_seed
 from wattrack.protocols import Judging, Row, Scorer
 from wattrack.sandbox.check import Sandbox

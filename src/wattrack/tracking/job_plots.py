@@ -12,6 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from wattrack.intervals import percentiles, wilson
 from wattrack.latency import quantities
+from wattrack.metrics.rows import METRICS
+from wattrack.metrics.shown import ScorePlot
 from wattrack.schema import JobResult, Readings
 from wattrack.tracking.colors import model_color
 from wattrack.tracking.plots import INK, MUTED, new_figure, number_label, write_plot
@@ -58,7 +60,7 @@ def write_job_plots(folder: Path, model: str, result: JobResult) -> None:
 
 
 def score_data(result: JobResult) -> pd.DataFrame:
-    """metric, value, low, high (95 % Wilson over questions): the score, then every metric of the task."""
+    """metric, value, low, high (95 % Wilson over questions): the score, then the shares whose rows put them here."""
     questions = len({record.id for record in result.records})
     counts = Counter(name for record in result.records if record.repeat == 0 for name in record.metrics)
     score = result.metrics.get("quality/score")
@@ -66,7 +68,8 @@ def score_data(result: JobResult) -> pd.DataFrame:
         return pd.DataFrame()
     low, high = result.metrics.get("quality/score_ci_low"), result.metrics.get("quality/score_ci_high")
     rows: list[tuple[str, float, float | None, float | None]] = [("score", score, low, high)]
-    for name in sorted({name for record in result.records for name in record.metrics}):
+    graded = {name for record in result.records for name in record.metrics}
+    for name in sorted(name for name in graded if METRICS[f"quality/{name}"].place(ScorePlot) is not None):
         if (value := result.metrics.get(f"quality/{name}")) is not None:
             rows.append((name, value, *wilson(min(1.0, max(0.0, value)), counts[name] or questions)))
     return pd.DataFrame(rows, columns=["metric", "value", "low", "high"]).assign(questions=questions)

@@ -1,10 +1,8 @@
-"""The phases of a job as tables: what each cost and peaked at, and the sampled series with the phase of each moment."""
-
-from collections.abc import Sequence
+"""The phases of a job as a table: what each cost and peaked at."""
 
 import pandas as pd
 
-from wattrack.schema import Readings, SystemSample, Window
+from wattrack.schema import Readings, Window
 
 
 def phases_frame(readings: Readings) -> pd.DataFrame:
@@ -31,20 +29,3 @@ def _row(window: Window, begin_s: float) -> dict[str, object]:
     for part, energy in window.energy.items():
         row |= {f"{part} J": energy.joules, f"{part} source": energy.source, f"{part} how": energy.detail}
     return row | dict(sorted(window.peaks.items()))
-
-
-def samples_frame(readings: Readings) -> pd.DataFrame:
-    """One row per reading of the sampler: time_s (perf_counter), unix_ms, phase, and a column per series.
-
-    The phase is that of the moment; between two phases it is null.
-    """
-    rows = [
-        {"time_s": s.time_s, "unix_ms": s.unix_ms, "phase": _phase(s, readings.windows), **s.values}
-        for s in readings.samples
-    ]
-    frame = pd.DataFrame(rows, columns=None if rows else ["time_s", "unix_ms", "phase"])
-    return frame.astype({"phase": "string"})
-
-
-def _phase(sample: SystemSample, windows: Sequence[Window]) -> str | None:
-    return next((w.name for w in windows if w.start_s <= sample.time_s <= w.end_s), None)

@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS
+from wattrack.metrics.shown import SweepPlot
 
 log = logging.getLogger(__name__)
 
@@ -49,21 +50,6 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "wattrack",
 }
 
-_NAMES = {
-    "quality/score": "score",
-    "energy/measured_wh": "energy, measured",
-    "energy/codecarbon_wh": "energy, modelled by codecarbon",
-    "throughput/output_tokens_per_s": "output throughput, batched",
-    "throughput/questions_per_s": "questions, batched",
-    "throughput/rows_mean": "rows in flight, mean",
-    "latency/ttft_s_p50": "time to first token, p50",
-    "latency/itl_s_p50": "time per token, p50",
-    "latency/e2e_s_p50": "answer time at batch 1, p50",
-    "memory/vram_peak_gib": "peak GPU memory",
-    "memory/rss_added_gib": "resident memory added",
-    "energy/j_per_correct": "energy per correct answer",
-    "time/total_s": "job time",
-}
 _OFFSETS = ((0, 9), (0, -17), (10, -4), (-10, -4), (10, 10), (-10, 10), (10, -18), (-10, -18), (0, 22), (0, -30))
 """Where a label may stand, in points from its marker; nearest first."""
 
@@ -97,15 +83,11 @@ def new_figure(width_in: float, height_in: float) -> Figure:
     return Figure(figsize=(width_in, height_in), layout="constrained", facecolor="white")
 
 
-def metric_name(metric: str) -> str:
-    """A metric's name for people."""
-    return _NAMES.get(metric, metric)
-
-
 def axis_label(metric: str) -> str:
-    """A metric's name and its unit as METRICS states it."""
-    unit = METRICS[metric].unit
-    return metric_name(metric) if unit == "1" else f"{metric_name(metric)} ({unit})"
+    """What the metric's row in METRICS calls it in plots of a sweep, and its unit."""
+    place, unit = METRICS[metric].place(SweepPlot), METRICS[metric].unit
+    name = metric if place is None else place.label
+    return name if unit == "1" else f"{name} ({unit})"
 
 
 def size_label(params_b: float) -> str:

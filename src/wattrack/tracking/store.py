@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from wattrack.errors import TrackingError
-from wattrack.metrics import unknown_metrics
+from wattrack.metrics.rows import unknown_metrics
 from wattrack.redaction import redacted
 from wattrack.schema import JobResult, JobStart
 from wattrack.tracking import entries, processes, queries, series, views
@@ -195,8 +195,8 @@ class Tracker:
     def load_runs(self, sweep_id: str) -> "pd.DataFrame":
         """The job runs of a sweep, oldest first, in whatever experiment they are.
 
-        Columns: run_id, name, experiment_id, status, start_unix_ms, end_unix_ms, then every tag, param (text)
-        and metric (float) under its own name; NaN where a run has none. Empty when the sweep has no runs.
+        Columns: run_id, name, experiment_id, status, start_unix_ms, end_unix_ms, then `tags.<name>` and
+        `params.<name>` (text) and `metrics.<name>` (float); NaN where a run has none. Empty when the sweep has no runs.
         """
         return queries.frame(self._search(f"{views.JOBS_ONLY} and tags.`wattrack.sweep_id` = '{sweep_id}'"))
 
@@ -266,7 +266,7 @@ class Tracker:
         links = []
         experiments = list(dict.fromkeys(run.info.experiment_id for run in runs)) or [self.experiment_id]
         for identity in experiments:
-            mine = [run.info.run_id for run in runs if run.info.experiment_id == identity]
+            mine = queries.ids_by_questions([run for run in runs if run.info.experiment_id == identity])
             found = views.deep_links(base_url, identity, mine)
             name = self._client.get_experiment(identity).name if len(experiments) > 1 else ""
             links += [(f"{name}: {title}" if name else title, url) for title, url in found]
@@ -312,8 +312,9 @@ class Tracker:
         self._log_batch(run_id, tags=tags)
 
     def _log_tables(self, run_id: str, result: JobResult) -> None:
+        from wattrack.runs.codec import write_records
         from wattrack.tracking.phases import phases_frame
-        from wattrack.tracking.tables import latency_frame, viewer_frame, write_records
+        from wattrack.tracking.tables import latency_frame, viewer_frame
 
         self._client.log_table(run_id, viewer_frame(result.records), "tables/predictions.json")
         for name, table in (("phases", phases_frame(result.readings)), ("latency", latency_frame(result))):

@@ -1,7 +1,10 @@
 """Plots of a sweep: size, quality and energy of its models against each other."""
 
 import math
+import re
 import textwrap
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -11,9 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from wattrack.comparison.conditions import reasons, refusals
-from wattrack.comparison.varied import varied
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS, shown_in
+from wattrack.metrics.shown import Figure as FigureName
+from wattrack.metrics.shown import SweepPlot
+from wattrack.results.columns import metric, param
+from wattrack.results.conditions import reasons, refusals
+from wattrack.results.question_sets import by_questions
+from wattrack.results.varied import varied
 from wattrack.tracking.colors import plot_colors
 from wattrack.tracking.plots import (
     MUTED,
@@ -26,26 +33,8 @@ from wattrack.tracking.plots import (
     write_plot,
 )
 
-MEASURED, MODELLED = "energy/measured_wh", "energy/codecarbon_wh"
-
 _WORDS = {"preset/batch_size": "batch "}
 """What stands before the value of a setting that says little alone; of other numbers, the setting's name."""
-_HEADLINE = (
-    "quality/score",
-    "throughput/output_tokens_per_s",
-    "throughput/questions_per_s",
-    "throughput/rows_mean",
-    "latency/ttft_s_p50",
-    "latency/e2e_s_p50",
-    "memory/vram_peak_gib",
-    "memory/rss_added_gib",
-)
-
-_INSTEAD = {
-    "throughput/questions_per_s": "throughput/output_tokens_per_s",
-    "latency/e2e_s_p50": "latency/ttft_s_p50",
-}
-"""Shown of choices, which generate nothing, in place of what is shown of generated text."""
 
 
 def write_sweep_plots(folder: Path, runs: pd.DataFrame) -> None:
@@ -55,29 +44,50 @@ def write_sweep_plots(folder: Path, runs: pd.DataFrame) -> None:
         folder: existing folder.
         runs: as `Tracker.load_runs` returns them.
     """
+    sets = by_questions(runs)
+    for asked in sets:
+        _write_plots(folder, asked.runs, asked.name if len(sets) > 1 else "")
+
+
+def _write_plots(folder: Path, runs: pd.DataFrame, asked: str) -> None:
+    """The plots of runs that were asked the same; where a sweep asked several things, names and titles say which."""
     data = plot_data(runs)
     energy = energy_column(data)
     sized = data.dropna(subset=["params_b", "quality/score"]) if not data.empty else data
-    needs_size = "fewer than two finished runs state model/params_b"
     sized = sized if len(sized) > 1 else pd.DataFrame()
-    write_plot(folder, "size_score", sized, draw_size_score, needs_size)
-    by_energy = data.dropna(subset=[energy]) if energy else pd.DataFrame()
-    no_energy = "no finished run has energy"
-    sized = sized.dropna(subset=[energy]) if energy and not sized.empty else pd.DataFrame()
-    write_plot(
-        folder, "size_energy", sized, lambda d: draw_size_energy(d, str(energy)), f"{needs_size}, or {no_energy}"
+    costed = data.dropna(subset=[energy]) if energy else pd.DataFrame()
+    both = sized.dropna(subset=[energy]) if energy and not sized.empty else pd.DataFrame()
+    needs_size, no_energy = "fewer than two finished runs state model/params_b", "no finished run has energy"
+    plots: tuple[tuple[FigureName, pd.DataFrame, Callable[[pd.DataFrame], Figure], str], ...] = (
+        ("size_score", sized, draw_size_score, needs_size),
+        ("size_energy", both, lambda d: draw_size_energy(d, str(energy)), f"{needs_size}, or {no_energy}"),
+        ("score_energy", costed, lambda d: draw_score_energy(d, str(energy)), no_energy),
+        ("comparison", data, lambda d: draw_comparison(d, energy), "no run finished with a score"),
     )
-    write_plot(folder, "score_energy", by_energy, lambda d: draw_score_energy(d, str(energy)), no_energy)
-    write_plot(folder, "comparison", data, lambda d: draw_comparison(d, energy), "no run finished with a score")
+    ending = re.sub(r"[^\w.-]+", "_", f" {asked}") if asked else ""
+    for name, of_plot, draw, missing in plots:
+        write_plot(folder, f"{name}{ending}", of_plot, partial(_titled, draw, asked), missing)
+
+
+def _titled(draw: Callable[[pd.DataFrame], Figure], asked: str, data: pd.DataFrame) -> Figure:
+    figure = draw(data)
+    if asked:
+        figure.suptitle("\n".join(filter(None, [asked, figure.get_suptitle()])), x=0.01, ha="left", fontweight="bold")
+    return figure
 
 
 def energy_column(data: pd.DataFrame) -> str | None:
     """Measured energy when every run has it, else codecarbon's; None when no run has either. They are never mixed."""
-    if data.empty:
-        return None
-    if MEASURED in data and data[MEASURED].notna().all():
-        return MEASURED
-    return MODELLED if MODELLED in data and data[MODELLED].notna().any() else None
+    *measured, modelled = _drawn_in("size_energy")
+    complete = [name for name in measured if name in data and not data.empty and data[name].notna().all()]
+    if complete:
+        return complete[0]
+    return modelled if modelled in data and data[modelled].notna().any() else None
+
+
+def _drawn_in(figure: FigureName) -> dict[str, SweepPlot]:
+    """The metrics of one of the plots, in their order."""
+    return {name: place for name, place in shown_in(SweepPlot).items() if figure in place.figures}
 
 
 def plot_data(runs: pd.DataFrame) -> pd.DataFrame:
@@ -86,16 +96,17 @@ def plot_data(runs: pd.DataFrame) -> pd.DataFrame:
     `label` is the model and whatever else differs between the runs; `group` is that rest, the same for a line
     of sizes. Metrics that the runs may not be compared by are left out, and the column `not_compared` says why.
     """
-    if "quality/score" not in runs:
+    if (score := metric("quality/score")) not in runs:
         return pd.DataFrame()
-    kept = runs[(runs["status"] == "FINISHED") & runs["quality/score"].notna()].reset_index(drop=True)
+    kept = runs[(runs["status"] == "FINISHED") & runs[score].notna()].reset_index(drop=True)
     if kept.empty:
         return pd.DataFrame()
-    model = kept["model"] if "model" in kept else kept["name"]
+    model = kept[param("model")] if param("model") in kept else kept["name"]
     differing = varied(kept)
-    parts = pd.DataFrame({name: _named(name, kept[name]) for name in differing})
+    parts = pd.DataFrame({name: _named(name, kept[param(name)]) for name in differing})
     group = parts.agg(" · ".join, axis=1) if differing else pd.Series("", index=kept.index)
-    sizes = kept["model/params_b"] if "model/params_b" in kept else pd.Series(math.nan, index=kept.index)
+    size = param("model/params_b")
+    sizes = kept[size] if size in kept else pd.Series(math.nan, index=kept.index)
     facts = pd.DataFrame(
         {
             "run_id": kept["run_id"],
@@ -106,10 +117,11 @@ def plot_data(runs: pd.DataFrame) -> pd.DataFrame:
         }
     )
     refused = refusals([{str(key): value for key, value in run.items()} for run in kept.to_dict("records")])
-    if why := reasons({name: reason for name, reason in refused.items() if name in _HEADLINE}):
+    if why := reasons({name: reason for name, reason in refused.items() if name in shown_in(SweepPlot)}):
         facts["not_compared"] = "\n".join(why)
-    metrics = [name for name in METRICS if name in kept and name not in refused and kept[name].notna().any()]
-    return pd.concat([facts, kept[metrics]], axis=1)
+    columns = {metric(name): name for name in METRICS if name not in refused}
+    metrics = kept[[column for column in columns if column in kept and kept[column].notna().any()]]
+    return pd.concat([facts, metrics.rename(columns=columns)], axis=1)
 
 
 def _named(setting: str, values: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -170,17 +182,18 @@ def draw_score_energy(data: pd.DataFrame, energy: str) -> Figure:
 
 def draw_comparison(data: pd.DataFrame, energy: str | None) -> Figure:
     """Small multiples of the headline metrics; every panel in the same order, best score first."""
-    present = [m for m in (*_HEADLINE, energy) if m is not None and m in data and data[m].notna().any()]
-    metrics = [m for m in present if _INSTEAD.get(m) not in present]
+    drawn, others = _drawn_in("comparison"), _drawn_in("size_energy").keys() - {energy}
+    present = [m for m in drawn if m not in others and m in data and data[m].notna().any()]
+    metrics = [m for m in present if drawn[m].unless not in present]
     ordered = data.sort_values("quality/score", ascending=False)
     colors = plot_colors(data["model"])
     columns = min(3, len(metrics))
     rows = math.ceil(len(metrics) / columns)
     figure = new_figure(1.5 + 3.6 * columns, rows * (1.2 + 0.36 * len(ordered)))
     places = range(len(ordered))
-    for number, metric in enumerate(metrics):
+    for number, name in enumerate(metrics):
         axes = figure.add_subplot(rows, columns, number + 1)
-        values = ordered[metric]
+        values = ordered[name]
         axes.barh(places, values.fillna(0), color=[colors[m] for m in ordered["model"]], height=0.7)
         top = values.max() or 1.0
         for place, value in zip(places, values, strict=True):
@@ -190,8 +203,8 @@ def draw_comparison(data: pd.DataFrame, energy: str | None) -> Figure:
         axes.set_yticks(places, ordered["label"] if number % columns == 0 else [""] * len(ordered))
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        better = {"higher": " ↑", "lower": " ↓", "neither": ""}[METRICS[metric].better]
-        axes.set_title(axis_label(metric) + better, fontsize=9.5)
+        better = {"higher": " ↑", "lower": " ↓", "neither": ""}[METRICS[name].better]
+        axes.set_title(axis_label(name) + better, fontsize=9.5)
     if "not_compared" in data:
         notes = [textwrap.fill(line, 40 * columns) for line in str(data["not_compared"].iloc[0]).split("\n")]
         figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=9, color=MUTED)
@@ -200,7 +213,7 @@ def draw_comparison(data: pd.DataFrame, energy: str | None) -> Figure:
 
 
 def _how(energy: str) -> str:
-    return "measured, generate phase" if energy == MEASURED else "modelled by codecarbon, whole job"
+    return shown_in(SweepPlot)[energy].how
 
 
 def _scatter(axes: Axes, data: pd.DataFrame, x: str, y: str) -> None:
@@ -212,13 +225,13 @@ def _points(data: pd.DataFrame, x: str, y: str) -> list[XY]:
     return list(zip(data[x].astype(float), data[y].astype(float), strict=True))
 
 
-def _lines_by_size(axes: Axes, data: pd.DataFrame, metric: str) -> list[tuple[XY, XY]]:
+def _lines_by_size(axes: Axes, data: pd.DataFrame, y: str) -> list[tuple[XY, XY]]:
     """A thin line through the sizes of each group of otherwise equal runs; returns its pieces."""
     pieces: list[tuple[XY, XY]] = []
     for _, runs in data.groupby("group"):
         ordered = runs.sort_values("params_b")
-        pieces += pairwise(_points(ordered, "params_b", metric))
-        axes.plot(ordered["params_b"], ordered[metric], color=MUTED, linewidth=1, alpha=0.6, zorder=1)
+        pieces += pairwise(_points(ordered, "params_b", y))
+        axes.plot(ordered["params_b"], ordered[y], color=MUTED, linewidth=1, alpha=0.6, zorder=1)
     return pieces
 
 

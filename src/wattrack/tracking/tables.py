@@ -1,14 +1,16 @@
-"""Records as tables: the complete one for analysis, and a short one that the MLflow UI can show and compare."""
+"""Tables that the MLflow UI can show and compare: a run's answers and latencies, a sweep's runs."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
-from wattrack.comparison.conditions import LATENCY, THROUGHPUT, reasons, refusals
 from wattrack.latency import latency_rows
+from wattrack.metrics.rows import shown_in
+from wattrack.metrics.shown import ComparisonTable
+from wattrack.results.columns import metric, param, tag
+from wattrack.results.conditions import LATENCY, THROUGHPUT, reasons, refusals
+from wattrack.results.question_sets import by_questions
+from wattrack.runs.codec import records_frame
 from wattrack.schema import JobResult, Record
 
 VIEWER_ROWS = 2000
@@ -28,32 +30,6 @@ _TRAILING = (
     "explanation",
 )
 _TEXTS = ("question", "output", "target", "answer", "error", "explanation")
-_FLOATS = ("latency_s", "ttft_s", "score", "margin")
-_STRINGS = ("answer", "error", "group")
-
-
-def records_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """Every field of every record in record order; task metrics are columns `metric/<name>`; absent values are null."""
-    names = sorted({name for record in records for name in record.metrics})
-    rows = []
-    for record in records:
-        row = asdict(record)
-        metrics = row.pop("metrics")
-        rows.append({**row, **{f"metric/{name}": metrics.get(name) for name in names}})
-    fields = [name for name in Record.__dataclass_fields__ if name != "metrics"]
-    frame = pd.DataFrame(rows, columns=[*fields, *(f"metric/{name}" for name in names)])
-    # Explicit types: a column without any value must not change its type from one run to the next.
-    types = {name: "float64" for name in (*_FLOATS, *(f"metric/{n}" for n in names))}
-    counts = {name: "Int64" for name in ("merged_boundaries", "thinking_tokens")}
-    return frame.astype({**types, **counts, **{name: "string" for name in _STRINGS}})
-
-
-def write_records(path: Path, records: Sequence[Record]) -> None:
-    """The complete table as parquet; a column has the same type in every file, also where it holds no value."""
-    frame = records_frame(records)
-    schema = pa.Schema.from_pandas(frame, preserve_index=False)
-    place = schema.get_field_index("logprobs")
-    frame.to_parquet(path, schema=schema.set(place, pa.field("logprobs", pa.list_(pa.float64()))), index=False)
 
 
 def viewer_frame(records: Sequence[Record]) -> pd.DataFrame:
@@ -91,55 +67,35 @@ def cut(text: str, limit_bytes: int = VIEWER_TEXT_BYTES) -> str:
     return data[: limit_bytes - len(mark.encode())].decode("utf-8", "ignore") + mark
 
 
-COMPARISON_METRICS = (
-    "quality/score",
-    "quality/score_ci_low",
-    "quality/score_ci_high",
-    "throughput/output_tokens_per_s",
-    "throughput/questions_per_s",
-    "throughput/rows_mean",
-    "latency/ttft_s_p50",
-    "latency/itl_s_p50",
-    "latency/e2e_s_p50",
-    "memory/vram_peak_gib",
-    "memory/rss_added_gib",
-    "energy/measured_wh",
-    "energy/codecarbon_wh",
-    "energy/j_per_output_token",
-    "energy/j_per_correct",
-    "carbon/co2e_g",
-    "cost/usd",
-    "time/generate_s",
-    "time/total_s",
-)
-"""What a sweep's table shows of each run, in this order, where any run has it."""
-
-_COMPARISON_SETTINGS = (
-    "model",
-    "model/params_b",
-    "dataset",
-    "dataset/protocol",
-    "preset",
-    "hardware",
-    LATENCY,
-    THROUGHPUT,
-    "status",
-)
+_SETTINGS = {
+    **{name: param(name) for name in ("model", "model/params_b", "dataset", "dataset/protocol", "preset", "hardware")},
+    LATENCY: tag(LATENCY),
+    THROUGHPUT: tag(THROUGHPUT),
+    "status": "status",
+}
+"""What a sweep's table says of each run before its metrics: the column's name there -> its name in a table of runs."""
 
 
 def comparison_frame(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per run of a sweep, best score first: settings that are known, metrics that any run has, run id.
+    """One row per run of a sweep: settings that are known, metrics that any run has, run id.
 
-    A metric that the runs may not be compared by has no column; the last column, `not_compared`, then says why.
+    The rows of each set of questions stand together, best score first; sets are not ranked against each other. A metric
+    by which the runs of a set may not be compared is empty there, and the last column, `not_compared`, says why.
     """
+    frame = pd.concat([_compared(asked.runs) for asked in by_questions(runs)], ignore_index=True)
+    names = [name for name in (*_SETTINGS, *shown_in(ComparisonTable), "run_id", "not_compared") if name in frame]
+    return frame[names].astype(object).where(frame[names].notna(), None)
+
+
+def _compared(runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs that were asked the same questions, best score first."""
     refused = refusals([{str(key): value for key, value in run.items()} for run in runs.to_dict("records")])
-    settings = [name for name in _COMPARISON_SETTINGS if name in runs]
-    metrics = [name for name in COMPARISON_METRICS if name in runs and runs[name].notna().any()]
-    metrics = [name for name in metrics if name not in refused]
-    frame = runs[[*settings, *metrics, "run_id"]]
-    if why := reasons({name: reason for name, reason in refused.items() if name in COMPARISON_METRICS}):
+    shown = {name: metric(name) for name in shown_in(ComparisonTable) if name not in refused}
+    shown = {name: column for name, column in shown.items() if column in runs and runs[column].notna().any()}
+    columns = {name: column for name, column in _SETTINGS.items() if column in runs} | shown
+    frame = pd.DataFrame({name: runs[column] for name, column in columns.items()}).assign(run_id=runs["run_id"])
+    if why := reasons({name: reason for name, reason in refused.items() if name in shown_in(ComparisonTable)}):
         frame = frame.assign(not_compared="; ".join(why))
-    if "quality/score" in metrics:
+    if "quality/score" in frame:
         frame = frame.sort_values("quality/score", ascending=False, na_position="last")
-    frame = frame.reset_index(drop=True)
-    return frame.astype(object).where(frame.notna(), None)
+    return frame

@@ -10,9 +10,13 @@ import json
 import time
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import quote, urlencode
+
+from wattrack.metrics.rows import shown_in
+from wattrack.metrics.shown import ViewBar, ViewColumn, ViewLine, ViewParallel, ViewPlace, ViewScatter, When
 
 JOBS_ONLY = 'tags.`wattrack.kind` = "job"'
 
@@ -35,6 +39,7 @@ _SERIES = (
 )
 
 State = dict[str, object]
+AnyView = TypeVar("AnyView", bound=ViewPlace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,25 +51,17 @@ class Available:
     generated: bool = True
     """Whether any run wrote text; otherwise answers are choices, which have no tokens to time."""
 
-    @property
-    def speed(self) -> str:
-        """The metric that stands for throughput."""
-        return "throughput/output_tokens_per_s" if self.generated else "throughput/questions_per_s"
+    def has(self, when: When) -> bool:
+        """Whether the runs have what a metric's row asks for."""
+        if when in ("measured energy", "modelled energy"):
+            return self.measured_energy == (when == "measured energy")
+        if when in ("GPU memory", "host memory"):
+            return self.gpu_memory == (when == "GPU memory")
+        return when == "always" or self.generated == (when == "text")
 
-    @property
-    def energy(self) -> str:
-        """The metric that stands for energy."""
-        return "energy/measured_wh" if self.measured_energy else "energy/codecarbon_wh"
-
-    @property
-    def energy_title(self) -> str:
-        """Its name for people, saying when it is only modelled."""
-        return "energy (Wh, measured)" if self.measured_energy else "energy (Wh, modelled by codecarbon)"
-
-    @property
-    def memory(self) -> str:
-        """The metric that stands for memory."""
-        return "memory/vram_peak_gib" if self.gpu_memory else "memory/rss_added_gib"
+    def shown(self, kind: type[AnyView]) -> dict[str, AnyView]:
+        """The metrics that a part of the views shows of such runs, in its order, and what their rows say of it."""
+        return {name: place for name, place in shown_in(kind).items() if self.has(place.when)}
 
 
 def view_tags(available: Available, now_unix_ms: int | None = None) -> dict[str, str]:
@@ -85,29 +82,40 @@ def same_view(one: str | None, other: str) -> bool:
         return False
 
 
-def deep_links(base_url: str, experiment_id: str, run_ids: Sequence[str]) -> list[tuple[str, str]]:
-    """(title, URL) of every arranged page for these runs, best run first.
+def deep_links(base_url: str, experiment_id: str, run_ids: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """(title, URL) of every arranged page for these runs.
 
-    One run: the views and its own page. Several: also the per-question comparison of all visible runs, and
-    the traces of the two best beside each other.
+    One run: the views and its own page. Several: also the per-question comparison of all visible runs and, of every
+    set of questions, the traces of the two best runs beside each other and the best run.
+
+    Args:
+        base_url: of the UI.
+        experiment_id: the experiment that the runs are in.
+        run_ids: what runs were asked -> those runs, best first.
     """
     experiment = f"{base_url.rstrip('/')}/#/experiments/{experiment_id}"
     links = [(name, _runs_page(experiment, key, mode)) for key, name, mode in _VIEWS]
-    if len(run_ids) > 1:
+    count = sum(len(ids) for ids in run_ids.values())
+    if count > 1:
         links.append(("Answers side by side", _runs_page(experiment, _VIEWS[0][0], "ARTIFACT")))
-        pair = urlencode(
-            {
-                "selectedRunUuid": run_ids[0],
-                "compareToRunUuid": run_ids[1],
-                # Only what both were asked; wrong answers beyond that have no counterpart in the other run.
-                "filter": "TAG::=::first::wattrack.traced",
-            }
-        )
-        links.append(("Two best models, question by question", f"{experiment}/evaluation-runs?{pair}"))
-    if run_ids:
-        title = "This run" if len(run_ids) == 1 else "Best run"
-        links.append((title, f"{experiment}/runs/{quote(run_ids[0])}?workflowType=machine_learning"))
+    for name, ids in run_ids.items():
+        of = f" of {name}" if len(run_ids) > 1 else ""
+        if len(ids) > 1:
+            links.append((f"Two best models{of}, question by question", _pair_page(experiment, ids[0], ids[1])))
+        if ids:
+            title = "This run" if count == 1 else f"Best run{of}"
+            links.append((title, f"{experiment}/runs/{quote(ids[0])}?workflowType=machine_learning"))
     return links
+
+
+def _pair_page(experiment: str, best: str, second: str) -> str:
+    query = {
+        "selectedRunUuid": best,
+        "compareToRunUuid": second,
+        # Only what both were asked; wrong answers beyond that have no counterpart in the other run.
+        "filter": "TAG::=::first::wattrack.traced",
+    }
+    return f"{experiment}/evaluation-runs?{urlencode(query)}"
 
 
 def _runs_page(experiment: str, key: str, mode: str) -> str:
@@ -148,23 +156,8 @@ def _state(**changes: object) -> State:
     }
 
 
-def _headline(available: Available) -> list[str]:
-    return [
-        "quality/score",
-        available.energy,
-        *(["energy/j_per_correct"] if available.measured_energy else []),
-        available.speed,
-        *(["latency/ttft_s_p50"] if available.generated else []),
-        "latency/e2e_s_p50",
-        available.memory,
-        "time/total_s",
-        "quality/score_ci_low",
-        "quality/score_ci_high",
-    ]
-
-
 def _columns(available: Available, name_px: int, extra_px: int = 0) -> State:
-    metrics = [f"metrics.`{name}`" for name in _headline(available)]
+    metrics = [f"metrics.`{name}`" for name in available.shown(ViewColumn)]
     shown = ("model", "model/params_b", "dataset", "preset", "hardware", "effective/mode")
     params = [f"params.`{name}`" for name in shown]
     return {
@@ -193,32 +186,20 @@ def _by_model(available: Available) -> State:
 
 
 def _tradeoffs(available: Available) -> State:
-    energy, memory = available.energy, available.memory
+    bars = available.shown(ViewBar).items()
+    sections = {"Quality": "s2", "Cost": "s3"}
     charts = [
-        _scatter("s1", energy),
-        _scatter("s1", "latency/e2e_s_p50"),
-        _scatter("s1", memory),
-        _parallel("s1", ["model"], [memory, "latency/e2e_s_p50", energy, "quality/score"]),
-        _bar("s2", "quality/score", "score"),
-        _bar("s3", energy, available.energy_title),
-        _bar("s3", available.speed, f"{'output tokens' if available.generated else 'questions'}/s, batched"),
-        *(_token_times() if available.generated else [_bar("s3", "latency/e2e_s_p50", "answer, batch 1, p50 (s)")]),
-        _bar("s3", memory, "peak memory (GiB)"),
+        *(_scatter("s1", name) for name in available.shown(ViewScatter)),
+        _parallel("s1", ["model"], list(available.shown(ViewParallel))),
+        *(_bar(sections[bar.section], name, bar.title) for name, bar in bars),
     ]
-    names = ("Trade-offs" + ("" if available.measured_energy else " (energy modelled)"), "Quality", "Cost")
+    names = ("Trade-offs" + ("" if available.measured_energy else " (energy modelled)"), *sections)
     return _state(compareRunCharts=charts, compareRunSections=_sections(names))
 
 
-def _token_times() -> list[State]:
-    return [
-        _bar("s3", "latency/ttft_s_p50", "time to first token, batch 1, p50 (s)"),
-        _bar("s3", "latency/itl_s_p50", "time per token, batch 1, p50 (s)"),
-    ]
-
-
 def _over_questions(available: Available) -> State:
-    running = ["running/score", *(["running/energy_wh"] if available.measured_energy else [])]
-    charts = [_line("s1", name) for name in running] + [_line("s2", name, over_time=True) for name in _SERIES]
+    charts = [_line("s1", name) for name in available.shown(ViewLine)]
+    charts += [_line("s2", name, over_time=True) for name in _SERIES]
     return _state(compareRunCharts=charts, compareRunSections=_sections(("Over questions", "The machine over time")))
 
 

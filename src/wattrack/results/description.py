@@ -2,26 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from wattrack.comparison.table import number, score
 from wattrack.footprint import basis
-from wattrack.metrics import METRICS
+from wattrack.metrics.rows import METRICS, shown_in
+from wattrack.metrics.shown import Description
 from wattrack.plausibility import Check
+from wattrack.results.tables import number, score
 from wattrack.schema import CarbonReading, DatasetFacts, Readings
-
-_HEADLINE = (
-    "quality/acc_macro",
-    "quality/near_tie_rate",
-    "throughput/output_tokens_per_s",
-    "throughput/questions_per_s",
-    "latency/ttft_s_p50",
-    "latency/itl_s_p50",
-    "latency/e2e_s_p50",
-    "memory/vram_peak_gib",
-    "memory/rss_peak_gib",
-    "energy/measured_wh",
-    "energy/codecarbon_wh",
-    "time/generate_s",
-)
 
 _FEWEST = 20
 """Distinct questions below which a score says little: one answer moves it by more than 5 points."""
@@ -76,7 +62,7 @@ def describe(
         "| metric | value | unit | how |",
         "|---|---|---|---|",
     ]
-    for key in _HEADLINE:
+    for key in shown_in(Description):
         if (value := metrics.get(key)) is not None:
             unit, meaning = METRICS[key].unit, METRICS[key].meaning
             lines.append(f"| `{key}` | {number(value)} | {unit} | {meaning} |")

@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 
 from wattrack.facts import EngineFacts
 from wattrack.intervals import mean
+from wattrack.results import columns
+from wattrack.results.columns import metrics_of
 from wattrack.schema import Record, Response
 
 LATENCY, THROUGHPUT, SIMILARITY = "latency.conditions", "throughput.conditions", "similarity.conditions"
 """Tags of a run."""
 
 Run = Mapping[str, object]
-"""Tags, params and metrics of a run by name, `status` and `name`, as a row of `Tracker.load_runs`."""
+"""A row of `Tracker.load_runs`: what is said of one run, by column."""
 
 _MUST_AGREE = {
     LATENCY: ("mode", "batch", "concurrency", "prefix_sharing", "constraint"),
@@ -78,10 +80,16 @@ def refusals(runs: Sequence[Run]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     finished = [run for run in runs if run.get("status") == "FINISHED"]
-    for metric in dict.fromkeys(name for run in finished for name in run):
+    measured = [metrics_of(run) for run in finished]
+    for metric in dict.fromkeys(name for metrics in measured for name in metrics):
         if (tag := _tag(metric)) is None:
             continue
-        if reason := _difference([run for run in finished if _present(run.get(metric))], tag):
+        having = [
+            run
+            for run, metrics in zip(finished, measured, strict=True)
+            if not math.isnan(metrics.get(metric, math.nan))
+        ]
+        if reason := _difference(having, tag):
             found[metric] = f"Not compared: {_WHAT[tag]}, because {reason}"
     return found
 
@@ -102,15 +110,11 @@ def _tag(metric: str) -> str | None:
     return THROUGHPUT if metric.startswith("throughput/") or metric == "energy/j_per_output_token" else None
 
 
-def _present(value: object) -> bool:
-    return isinstance(value, int | float) and not math.isnan(value)
-
-
 def _difference(runs: Sequence[Run], tag: str) -> str | None:
     """How the conditions of runs differ; None where they agree or there is nothing to compare."""
     if len(runs) < 2:
         return None
-    stated = [_parsed(run.get(tag)) for run in runs]
+    stated = [_parsed(run.get(columns.tag(tag))) for run in runs]
     if silent := [run for run, known in zip(runs, stated, strict=True) if not known]:
         return f"{_names(silent)} did not record the tag {tag}"
     for name in _MUST_AGREE[tag]:
@@ -132,6 +136,6 @@ def _parsed(text: object) -> dict[str, str]:
 
 
 def _names(runs: Sequence[Run]) -> str:
-    names = [str(run.get("name") or run.get("model") or run.get("run_id")) for run in runs]
+    names = [str(run.get("name") or run.get(columns.param("model")) or run.get("run_id")) for run in runs]
     more = [f"{len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []
     return ", ".join(names[:_NAMES_SHOWN] + more)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from wattrack.description import describe, source_tags
+from wattrack.results.description import describe, source_tags
 from wattrack.schema import CarbonReading, DatasetFacts, Energy, EnergySource, Readings, Window
 
 FACTS = DatasetFacts(

@@ -11,19 +11,26 @@ from rich.console import Console
 from test_latency import FAILED, PROBE
 from test_summary import record
 from tracking.examples import runs_frame
-from wattrack.comparison.conditions import LATENCY, SIMILARITY, THROUGHPUT, conditions, refusals
+from wattrack.comparison.sweep_description import sweep_description
 from wattrack.comparison.sweep_table import sweep_table
 from wattrack.facts import EngineFacts
-from wattrack.sweep import _description
+from wattrack.results.columns import metric, param, tag
+from wattrack.results.conditions import LATENCY, SIMILARITY, THROUGHPUT, conditions, refusals
 from wattrack.tracking.sweep_plots import plot_data, write_sweep_plots
 from wattrack.tracking.tables import comparison_frame
 
 SPEEDS = {"latency/ttft_s_p50": 0.1, "throughput/output_tokens_per_s": 9.0, "energy/j_per_output_token": 2.0}
 
 
-def tagged(name: str, mode: str = "shared", rows: int | None = None, **changes: object) -> dict[str, object]:
+def columned(tags: dict[str, str], metrics: dict[str, float | None]) -> dict[str, object]:
+    return {**{tag(k): v for k, v in tags.items()}, **{metric(k): v for k, v in metrics.items()}}
+
+
+def tagged(
+    name: str, mode: str = "shared", rows: int | None = None, status: str = "FINISHED", **metrics: float | None
+) -> dict[str, object]:
     tags = conditions(EngineFacts(mode=mode, rows=rows or 64), rows, [record(0)], PROBE)
-    return {"name": name, "status": "FINISHED", **tags, **SPEEDS, **changes}
+    return {"name": name, "status": status, **columned(tags, {**SPEEDS, **metrics})}
 
 
 def test_tags_say_under_what_load_the_numbers_were_taken() -> None:
@@ -40,7 +47,7 @@ def test_tags_say_under_what_load_the_numbers_were_taken() -> None:
 def test_equal_conditions_compare_and_another_batch_only_with_throughput_and_its_rows() -> None:
     assert refusals([tagged("a"), tagged("b", rows=1)]) == {}
     assert refusals(
-        [tagged("a"), tagged("b", **{LATENCY: "mode=shared, prefix_sharing=on, batch=4, concurrency=1"})]
+        [tagged("a"), {**tagged("b"), tag(LATENCY): "mode=shared, prefix_sharing=on, batch=4, concurrency=1"}]
     ) == {"latency/ttft_s_p50": "Not compared: latency, because batch differs: 1 (a) against 4 (b)"}
 
 
@@ -54,8 +61,8 @@ def test_another_engine_mode_is_refused_and_named() -> None:
 
 def test_constrained_and_free_decoding_are_never_compared_by_speed() -> None:
     facts = EngineFacts(mode="shared", constraint="llguidance 1")
-    held = {**tagged("b"), **conditions(facts, None, [record(0)], PROBE)}
-    assert "constraint=json_schema" in str(held[LATENCY]) and "constraint" not in str(tagged("a")[LATENCY])
+    held = {**tagged("b"), **columned(conditions(facts, None, [record(0)], PROBE), {})}
+    assert "constraint=json_schema" in str(held[tag(LATENCY)]) and "constraint" not in str(tagged("a")[tag(LATENCY)])
     found = refusals([tagged("a"), held])
     assert found.keys() == SPEEDS.keys()
     assert all("constrained decoding differs: none (a) against json_schema (b)" in reason for reason in found.values())
@@ -69,7 +76,7 @@ def test_only_runs_with_the_number_count(absent: float | None) -> None:
 
 
 def test_a_run_without_conditions_agrees_with_none() -> None:
-    silent = {name: value for name, value in tagged("old").items() if name != LATENCY}
+    silent = {name: value for name, value in tagged("old").items() if name != tag(LATENCY)}
     assert refusals([silent]) == {}
     found = refusals([silent, tagged("new")])
     assert found == {
@@ -79,8 +86,9 @@ def test_a_run_without_conditions_agrees_with_none() -> None:
 
 def test_similarities_of_different_embedders_are_refused() -> None:
     runs = [
-        {"name": name, "status": "FINISHED", SIMILARITY: f"model_id={model}, revision=local folder, pooling=mean",
-         "quality/similarity_mean": 0.5, "quality/score": 1.0}
+        {"name": name, "status": "FINISHED", **columned(
+            {SIMILARITY: f"model_id={model}, revision=local folder, pooling=mean"},
+            {"quality/similarity_mean": 0.5, "quality/score": 1.0})}
         for name, model in (("a", "small"), ("b", "large"))
     ]  # fmt: skip
     assert refusals([runs[0], {**runs[0], "name": "c"}]) == {}
@@ -91,10 +99,10 @@ def test_similarities_of_different_embedders_are_refused() -> None:
 
 def mixed_modes() -> pd.DataFrame:
     tags = {
-        tag: runs_frame()[tag].str.replace("shared", "naive").str.replace("=on", "=off")
-        for tag in (LATENCY, THROUGHPUT)
+        column: runs_frame()[column].str.replace("shared", "naive").str.replace("=on", "=off")
+        for column in (tag(LATENCY), tag(THROUGHPUT))
     }
-    shared, naive = (runs_frame().assign(**{"effective/mode": mode}) for mode in ("shared", "naive"))
+    shared, naive = (runs_frame().assign(**{param("effective/mode"): mode}) for mode in ("shared", "naive"))
     return pd.concat([shared, naive.assign(**tags)], ignore_index=True)
 
 
@@ -110,7 +118,7 @@ def test_every_table_and_plot_of_a_sweep_refuses(tmp_path: Path) -> None:
     assert "latency/ttft_s_p50" not in frame and "energy/codecarbon_wh" in frame
     assert "engine mode differs" in frame["not_compared"][0] and LATENCY in frame
     assert "not_compared" not in comparison_frame(runs_frame())
-    assert "engine mode differs" in _description(runs.to_dict("records"))
+    assert "engine mode differs" in sweep_description(runs)
     data = plot_data(runs)
     assert "throughput/output_tokens_per_s" not in data and "demo_s · naive" in list(data["label"])
     write_sweep_plots(tmp_path, runs)
@@ -118,7 +126,9 @@ def test_every_table_and_plot_of_a_sweep_refuses(tmp_path: Path) -> None:
 
 
 def test_plots_tell_batches_apart() -> None:
-    runs = pd.concat([runs_frame().assign(**{"preset/batch_size": rows}) for rows in ("null", "1")], ignore_index=True)
+    runs = pd.concat(
+        [runs_frame().assign(**{param("preset/batch_size"): rows}) for rows in ("null", "1")], ignore_index=True
+    )
     data = plot_data(runs)
     assert "throughput/output_tokens_per_s" in data
     assert {"demo_s · batch auto", "demo_s · batch 1"} <= set(data["label"])
