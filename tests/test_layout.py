@@ -30,7 +30,7 @@ LAYERS = [
         "redaction",
     },
     {"tasks", "engines", "monitors", "environment", "demo"},
-    {"benchmark", "latency", "summary", "footprint", "plausibility", "progress", "identity", "refusal"},
+    {"benchmark", "latency", "summary", "footprint", "plausibility", "progress", "identity", "refusal", "complaints"},
     {"comparison"},
     {"description", "wiring", "tracking"},
     {"artifacts", "plan", "segments", "stored", "availability", "catalogue"},

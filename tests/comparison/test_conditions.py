@@ -13,7 +13,7 @@ from test_summary import record
 from tracking.examples import runs_frame
 from wattrack.comparison.conditions import LATENCY, SIMILARITY, THROUGHPUT, conditions, refusals
 from wattrack.comparison.sweep_table import sweep_table
-from wattrack.sweep import _description
+from wattrack.sweep.finalize import description as _description
 from wattrack.tracking.sweep_plots import plot_data, write_sweep_plots
 from wattrack.tracking.tables import comparison_frame
 

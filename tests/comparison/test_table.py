@@ -15,7 +15,7 @@ from wattrack.comparison.conditions import THROUGHPUT
 from wattrack.comparison.sweep_table import sweep_table
 from wattrack.comparison.table import job_table, number, score
 from wattrack.comparison.varied import SWEPT
-from wattrack.sweep import _description
+from wattrack.sweep.finalize import description as _description
 from wattrack.tracking import sweep_plots
 
 

@@ -13,7 +13,7 @@ from wattrack import places
 from wattrack.complaints import complain
 from wattrack.errors import TrackingError, WattrackError
 from wattrack.monitors import running
-from wattrack.redaction import redacted
+from wattrack.redaction import HIDDEN, redacted
 from wattrack.sweep import outcomes
 from wattrack.sweep.outcomes import Outcome
 from wattrack.sweep.plan import Sweep
@@ -73,11 +73,10 @@ def _with_store(sweep: Sweep, cfg: DictConfig, console: Console, closing: Closin
     # Imported here: Hydra reads this package at every start, also for a configuration that is then refused.
     from wattrack.delivery import open_tracker
 
-    if not (begun := any(o.status != "REFUSED" for o in outcomes.of(sweep))) or closing.refused:
-        found = outcomes.of(sweep)
-        if not begun or all(o.status in ("REFUSED", "LOST") for o in found):
-            _say(found, closing)
-            return outcomes.exit_status(found, interrupted=closing.interrupted, refused=closing.refused)
+    found = outcomes.of(sweep)
+    if outcomes.exit_status(found, refused=closing.refused) == outcomes.REFUSED:  # no run can carry the sweep's id
+        _say(found, closing)
+        return outcomes.REFUSED
     tracker = open_tracker(cfg)
     tracker.close_dead_runs()
     runs = tracker.load_runs(sweep.id)
@@ -150,7 +149,7 @@ def stored_config(sweep: Sweep, uri: str | None) -> DictConfig:
     assert isinstance(cfg, DictConfig)
     if uri is not None:
         cfg.tracking.uri = uri
-    elif redacted(str(cfg.tracking.uri)) == str(cfg.tracking.uri) and "***" in str(cfg.tracking.uri):
+    elif HIDDEN in str(cfg.tracking.uri):
         raise TrackingError(
             f"the store {cfg.tracking.uri} needs a password, which sweep.json does not keep: say tracking.uri=..."
         )

@@ -65,9 +65,7 @@ def _found(sweep: Sweep) -> list[PlannedJob]:
     return [PlannedJob(number=n, name=f.name, overrides=(), folder=str(f)) for n, f in enumerate(folders)]
 
 
-def _outcome(
-    sweep: Sweep, job: PlannedJob, runs: Mapping[str, Mapping[str, object]], alive: Sequence[str]
-) -> Outcome:
+def _outcome(sweep: Sweep, job: PlannedJob, runs: Mapping[str, Mapping[str, object]], alive: Sequence[str]) -> Outcome:
     if job.folder is None:
         return Outcome(job=job, status="REFUSED", error=job.refused)
     if job.folder in alive:
