@@ -11,7 +11,7 @@ from rich.console import Console
 
 from wattrack import benchmark, environment, plausibility, segments
 from wattrack.artifacts import write_results
-from wattrack.comparison.conditions import conditions
+from wattrack.comparison.conditions import CONTENDED, conditions
 from wattrack.comparison.table import job_table
 from wattrack.comparison.varied import SWEPT
 from wattrack.config import Resume
@@ -73,6 +73,11 @@ def run_job(plan: Plan, console: Console) -> float | None:
     if (why := result.tags.get("quality.status")) is not None:
         console.print(f"quality: {why}", style="dim", highlight=False)
     console.print(f"energy: {result.tags['energy.sources']}", style="dim", highlight=False, soft_wrap=True)
+    if (windows := result.tags.get(CONTENDED)) is not None:
+        text = (
+            f"contended: other jobs ran on this machine at the same time ({windows}): speed and energy are not its own"
+        )
+        console.print(text, style="yellow", highlight=False, soft_wrap=True)
     _print_plausibility(console, result.tags)
     if plan.sweep_id is None:
         print_links(console, tracker, [run_id], plan.cfg)

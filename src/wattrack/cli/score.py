@@ -1,13 +1,16 @@
 """`wattrack score`: score stored answers again, with the scorer as it is now."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from wattrack import places
 from wattrack.complaints import complain, explain
 from wattrack.errors import ConfigError, DatasetError
+from wattrack.monitors import running
 from wattrack.sweep.outcomes import FINISHED, INTERRUPTED, REFUSED
 from wattrack.terminal import console
 
@@ -28,7 +31,9 @@ def call(options: argparse.Namespace) -> int:
     from wattrack.rescoring import rescore
 
     try:
-        rescore(options.job, options.overrides, console())
+        # A judge or an embedder uses the machine as a job does.
+        with running.listed(running.folder(places.root()), Path(options.job)):
+            rescore(options.job, options.overrides, console())
     except (ConfigError, DatasetError, HydraException, OmegaConfBaseException) as e:
         complain(explain(e))
         return REFUSED

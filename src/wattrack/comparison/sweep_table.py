@@ -4,7 +4,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from wattrack.comparison.conditions import reasons, refusals
+from wattrack.comparison.conditions import by_contention, contended, reasons, refusals
 from wattrack.comparison.table import number, score
 from wattrack.comparison.varied import varied
 
@@ -38,7 +38,7 @@ def sweep_table(runs: pd.DataFrame, width: int | None = None) -> Table:
         width: characters of the terminal; the caption names what did not fit. None = as wide as it is.
     """
     refused = refusals([{str(key): value for key, value in run.items()} for run in runs.to_dict("records")])
-    shown = [(title, key) for title, key in _COLUMNS if key not in refused]
+    shown = [(title, key) for title, key in _COLUMNS if key not in refused or by_contention(refused[key])]
     columns = [(title, key) for title, key in shown if key in runs and runs[key].notna().any()]
     notes = reasons({key: refused[key] for _, key in _COLUMNS if key in refused})
     going = sorted(columns, key=lambda column: _last_to_stay(column[0]))
@@ -80,6 +80,6 @@ def _table(runs: pd.DataFrame, columns: list[tuple[str, str]], *, narrow: bool =
         table.add_row(
             *(str(values.get(key, "-")) for key in settings),
             score(values) if finished else str(values["status"]).lower(),
-            *(number(values.get(key)) for _, key in columns),
+            *("contended" if finished and contended(values, key) else number(values.get(key)) for _, key in columns),
         )
     return table

@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 _ALIVE_EVERY_S = 1.0
 _OF_OTHER_HOSTS_S = 7 * 24 * 3600.0
 """Files of other hosts that are not touched for so long are removed by anybody."""
+
+Neighbours = Callable[[float, float], int]
+"""How many other jobs of this host ran at any time between two Unix stamps in seconds."""
 
 _own: set[str] = set()
 """Names of the files of this process."""
@@ -113,6 +116,11 @@ def read(where: Path) -> list[Listed]:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
     return found
+
+
+def alone(start_unix_s: float, end_unix_s: float) -> int:
+    """The neighbours of a job that is not asked to look for any."""
+    return 0
 
 
 def _hold(path: Path, content: dict[str, object]) -> int:
