@@ -80,7 +80,8 @@ def _with_store(sweep: Sweep, cfg: DictConfig, console: Console, closing: Closin
     tracker = open_tracker(cfg)
     tracker.close_dead_runs()
     runs = tracker.load_runs(sweep.id)
-    found = outcomes.of(sweep, runs.to_dict("records"), still_running())
+    rows: list[Any] = runs.to_dict("records")
+    found = outcomes.of(sweep, rows, still_running())
     _say(found, closing)
     code = outcomes.exit_status(found, interrupted=closing.interrupted, refused=closing.refused)
     if not runs.empty:

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,6 @@ def _id_of(path: Path) -> str | None:
         return None
 
 
-def swept_by(sweep: Sweep | None) -> Sequence[str]:
+def swept_by(sweep: Sweep | None) -> tuple[str, ...]:
     """The settings that a sweep varies; none without a sweep."""
     return sweep.swept if sweep is not None else ()
