@@ -29,7 +29,7 @@ LAYERS = [
         "redaction",
     },
     {"tasks", "engines", "monitors", "environment", "demo"},
-    {"benchmark", "latency", "summary", "footprint", "plausibility", "progress", "identity", "refusal"},
+    {"benchmark", "latency", "summary", "footprint", "plausibility", "progress", "identity", "refusal", "complaints"},
     {"runs"},
     {"results"},
     {"wiring", "tracking"},

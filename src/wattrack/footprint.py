@@ -184,10 +184,15 @@ def basis(readings: Readings) -> str | None:
     carbon = readings.carbon
     if carbon is not None:
         gpu = f", gpu {carbon.gpu_source}" if carbon.gpu_wh is not None else ""
-        return f"codecarbon: cpu {carbon.cpu_source}, ram modelled{gpu}"
+        return f"codecarbon: cpu {carbon.cpu_source}, ram modelled{gpu}{_beside(carbon.flags)}"
     parts = readings.job.energy if readings.job is not None else {}
     known = [f"{name} {part.source}" for name, part in parts.items() if part.joules is not None]
-    return f"meters: {', '.join(known)}" if known else None
+    flags = [flag for part in parts.values() for flag in part.flags]
+    return f"meters: {', '.join(known)}{_beside(flags)}" if known else None
+
+
+def _beside(flags: Sequence[str]) -> str:
+    return ", contended" if "contended" in flags else ""
 
 
 def without_gpu(readings: Readings) -> Readings:

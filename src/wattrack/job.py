@@ -14,6 +14,7 @@ from wattrack.identity import flatten
 from wattrack.measurement import measure
 from wattrack.plan import Plan
 from wattrack.redaction import redacted, without_credentials
+from wattrack.results.conditions import CONTENDED
 from wattrack.results.tables import job_table
 from wattrack.results.varied import SWEPT
 from wattrack.runs.write import RunFolder
@@ -42,6 +43,11 @@ def run_job(plan: Plan, console: Console) -> float | None:
     if (why := result.tags.get("quality.status")) is not None:
         console.print(f"quality: {why}", style="dim", highlight=False)
     console.print(f"energy: {result.tags['energy.sources']}", style="dim", highlight=False, soft_wrap=True)
+    if (windows := result.tags.get(CONTENDED)) is not None:
+        text = (
+            f"contended: other jobs ran on this machine at the same time ({windows}): speed and energy are not its own"
+        )
+        console.print(text, style="yellow", highlight=False, soft_wrap=True)
     _print_plausibility(console, result.tags)
     if plan.sweep_id is None:
         print_links(console, tracker, [run_id], plan.cfg)

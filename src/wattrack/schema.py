@@ -281,6 +281,8 @@ class CarbonReading:
     gpu_source: EnergySource
     detail: str
     """e.g. "CPU load model, TDP 65 W; RAM model 10 W"."""
+    flags: tuple[EnergyFlag, ...] = ()
+    """What to know before comparing it with another job's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -261,7 +261,8 @@ def _sum_energy(parts: Sequence[Energy | None]) -> Energy:
     for number, part in enumerate(parts, start=1):
         if part is None or part.joules is None:
             why = part.detail if part is not None else "not read"
-            return Energy(joules=None, source="unavailable", detail=f"segment {number}: {why}")
+            flags = tuple(dict.fromkeys(flag for p in parts if p is not None for flag in p.flags))
+            return Energy(joules=None, source="unavailable", detail=f"segment {number}: {why}", flags=flags)
     known = [part for part in parts if part is not None]
     return replace(
         known[-1],
@@ -291,4 +292,5 @@ def _sum_carbon(readings: Sequence[CarbonReading]) -> CarbonReading:
         duration_s=math.fsum(r.duration_s for r in readings),
         cpu_source=last.cpu_source if len({r.cpu_source for r in readings}) == 1 else "modelled",
         gpu_source=last.gpu_source if len({r.gpu_source for r in readings}) == 1 else "unavailable",
+        flags=tuple(dict.fromkeys(flag for r in readings for flag in r.flags)),
     )

@@ -14,10 +14,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from wattrack import places
 from wattrack.choice_prompts import CHOICE_STYLES, ChoicePrompt
 from wattrack.config import Config, DatasetConfig, HardwareConfig, ProtocolConfig
 from wattrack.engines.embedder import Embedder
 from wattrack.errors import ConfigError
+from wattrack.monitors import running
 from wattrack.monitors.carbon import CarbonMeter
 from wattrack.monitors.host import HostMonitor
 from wattrack.monitors.meter import Meter
@@ -281,7 +283,11 @@ def model_location(model_id: str) -> str:
 
 def build_meter(cfg: DictConfig) -> Meter:
     """A meter over every sensor that this machine may have."""
-    return Meter(build_monitors(cfg), sample_hz=cfg.hardware.sample_hz)
+    return Meter(build_monitors(cfg), sample_hz=cfg.hardware.sample_hz, neighbours=_neighbours)
+
+
+def _neighbours(start_unix_s: float, end_unix_s: float) -> int:
+    return running.others(running.folder(places.root()), start_unix_s, end_unix_s)
 
 
 def build_monitors(cfg: DictConfig) -> list[Monitor]:
@@ -305,6 +311,7 @@ def build_carbon(cfg: DictConfig) -> CarbonMeter:
         cpu_tdp_w=hardware.cpu_tdp_w,
         ram_w=hardware.ram_w,
         gpu_ids=[] if hardware.device == "cpu" else gpu_indices(gpu_in_scope()),
+        neighbours=_neighbours,
     )
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from wattrack.metrics.rows import shown_in
 from wattrack.metrics.shown import SweepTable
 from wattrack.results.columns import metric, metrics_of, param
-from wattrack.results.conditions import reasons, refusals
+from wattrack.results.conditions import by_contention, contended, reasons, refusals
 from wattrack.results.question_sets import by_questions
 from wattrack.results.tables import number, score
 from wattrack.results.varied import varied
@@ -40,7 +40,8 @@ def sweep_table(runs: pd.DataFrame, width: int | None = None, asked: str | None 
     """
     refused = refusals([{str(key): value for key, value in run.items()} for run in runs.to_dict("records")])
     places = shown_in(SweepTable)
-    columns = [key for key in places if key not in refused and metric(key) in runs and runs[metric(key)].notna().any()]
+    shown = [key for key in places if key not in refused or by_contention(refused[key])]
+    columns = [key for key in shown if metric(key) in runs and runs[metric(key)].notna().any()]
     notes = reasons({key: refused[key] for key in places if key in refused})
     going = sorted(columns, key=lambda key: _last_to_stay(places[key]))
     table, gone = _table(runs, columns, asked), going[:0]
@@ -86,6 +87,6 @@ def _table(runs: pd.DataFrame, columns: list[str], asked: str | None, *, narrow:
         table.add_row(
             *(str(values.get(param(key), "-")) for key in settings),
             score(metrics) if finished else str(values["status"]).lower(),
-            *(number(metrics.get(key)) for key in columns),
+            *("contended" if finished and contended(values, key) else number(metrics.get(key)) for key in columns),
         )
     return table

@@ -15,10 +15,12 @@ network.
 import inspect
 import logging
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from wattrack.monitors import running
 from wattrack.monitors.nvml import gpu_indices
 from wattrack.monitors.rapl import readable
 from wattrack.schema import CarbonReading, EnergySource
@@ -41,7 +43,8 @@ class _Provenance:
 class CarbonMeter:
     """One `OfflineEmissionsTracker` from `open` to `close`. Neither raises: `reason` says why nothing came.
 
-    `gpu_ids` are NVML indices; None = those that CUDA_VISIBLE_DEVICES shows, empty = no GPU in scope.
+    `gpu_ids` are NVML indices; None = those that CUDA_VISIBLE_DEVICES shows, empty = no GPU in scope. `neighbours`
+    counts the jobs beside this one: the reading is of the whole machine and then flagged `contended`.
     """
 
     def __init__(
@@ -51,12 +54,15 @@ class CarbonMeter:
         cpu_tdp_w: float | None,
         ram_w: float | None,
         gpu_ids: Sequence[int] | None,
+        neighbours: running.Neighbours = running.alone,
     ) -> None:
         self._country = country_iso_code
         self._cpu_tdp_w = cpu_tdp_w
         self._ram_w = ram_w
         self._asked_gpu_ids = None if gpu_ids is None else tuple(gpu_ids)
         self._gpu_ids: list[int] = []
+        self._neighbours = neighbours
+        self._opened_unix_s = 0.0
         self._tracker: Any = None
         self._reading: CarbonReading | None = None
         self.reason: str | None = "codecarbon was not started"
@@ -81,6 +87,7 @@ class CarbonMeter:
             self.reason = f"codecarbon cannot be imported: {e}; pip install codecarbon"
             return
         tracker = self._build(tracker_class)
+        self._opened_unix_s = time.time()
         tracker.start()
         _mute()
         if getattr(tracker, "_start_time", None) is None:
@@ -127,6 +134,7 @@ class CarbonMeter:
             cpu_source=provenance.cpu_source,
             gpu_source=provenance.gpu_source if gpu_wh is not None else "unavailable",
             detail=detail,
+            flags=("contended",) if self._neighbours(self._opened_unix_s, time.time()) else (),
         )
 
     def _arguments(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 from wattrack.errors import ConfigError, MonitorError
-from wattrack.monitors import torch_peaks
+from wattrack.monitors import running, torch_peaks
 from wattrack.monitors.sampler import Sampler
 from wattrack.protocols import Monitor
 from wattrack.schema import Energy, Readings, Window
@@ -72,12 +72,15 @@ class Meter:
         monitors: Sequence[Monitor],
         sample_hz: float = 5.0,
         synchronize: Callable[[], None] | None = None,
+        neighbours: running.Neighbours = running.alone,
     ) -> None:
+        """`neighbours` counts the jobs beside this one: their windows are flagged `contended`, all parts of them."""
         if not MIN_HZ <= sample_hz <= MAX_HZ:
             raise ConfigError(f"sample_hz={sample_hz}: expected {MIN_HZ:g} to {MAX_HZ:g} readings per second")
         self.synchronize: Callable[[], None] = synchronize or _nothing_to_wait_for
         """Waits until the device is idle; called at both edges. May be replaced between windows."""
         self._candidates = tuple(monitors)
+        self._neighbours = neighbours
         self._sample_hz = sample_hz
         self._edge = threading.Lock()
         self._open: tuple[Monitor, ...] = ()
@@ -179,7 +182,8 @@ class Meter:
         if opened is self._whole:
             for window in self._windows:
                 _raise(peaks, {k: v for k, v in window.peaks.items() if k in peaks})
-        return _window(opened, time.perf_counter(), self._energy_since(opened), peaks, failed=True)
+        energy = self._with_neighbours(opened, self._energy_since(opened))
+        return _window(opened, time.perf_counter(), energy, peaks, failed=True)
 
     def energy_so_far_j(self, name: str) -> float | None:
         """Measured and sampled joules of the open window `name` up to the latest sample, or None."""
@@ -262,7 +266,18 @@ class Meter:
             if part not in energy:
                 why = reasons.get(meter_name, f"no {meter_name} monitor in this job")
                 energy[part] = Energy(joules=None, source="unavailable", detail=why)
-        return _window(opened, end_s, energy, peaks, failed=failed)
+        return _window(opened, end_s, self._with_neighbours(opened, energy), peaks, failed=failed)
+
+    def _with_neighbours(self, opened: _Opened, energy: Mapping[str, Energy]) -> dict[str, Energy]:
+        """Every part flagged, also those that nothing reads, where another job ran in the window: speed suffers too."""
+        if self._neighbours(opened.start_unix_ms / 1000.0, time.time()) == 0:
+            return dict(energy)
+        unread = Energy(joules=None, source="unavailable", detail="not read before the end of its window")
+        flagged = {part: energy.get(part, unread) for part in dict.fromkeys([*PARTS, *energy])}
+        return {
+            part: e if "contended" in e.flags else replace(e, flags=(*e.flags, "contended"))
+            for part, e in flagged.items()
+        }
 
     def _over_all_windows(self, job: Window) -> Window:
         """Peaks start anew with every window: the job's are the highest of them."""

@@ -12,6 +12,9 @@ from wattrack.schema import Record, Response
 LATENCY, THROUGHPUT, SIMILARITY = "latency.conditions", "throughput.conditions", "similarity.conditions"
 """Tags of a run."""
 
+CONTENDED = "wattrack.contended"
+"""Tag of a run beside which other jobs ran: the windows that shared the machine, and "job" for the whole."""
+
 Run = Mapping[str, object]
 """A row of `Tracker.load_runs`: what is said of one run, by column."""
 
@@ -34,6 +37,8 @@ _WORDS = {
 _UNSAID = {"constraint": "none"}
 """What a run means that does not name a condition; for the others it is unknown."""
 _WHAT = {LATENCY: "latency", THROUGHPUT: "throughput and energy per token", SIMILARITY: "similarity"}
+ROWS = "throughput/rows_mean"
+_BESIDE = "jobs that ran beside"
 _NAMES_SHOWN = 4
 
 
@@ -76,22 +81,43 @@ def refusals(runs: Sequence[Run]) -> dict[str, str]:
 
     Only finished runs count that have the metric. Latency needs equal engine mode, prefix sharing, constraint, batch
     and concurrency; throughput and energy per token equal engine mode, prefix sharing and constraint; similarity the
-    same embedder. A run that does not state its conditions agrees with none.
+    same embedder. A run that does not state its conditions agrees with none. Speed, energy, CO2e and cost of a window
+    beside which another job ran agree with nothing.
     """
     found: dict[str, str] = {}
     finished = [run for run in runs if run.get("status") == "FINISHED"]
     measured = [metrics_of(run) for run in finished]
     for metric in dict.fromkeys(name for metrics in measured for name in metrics):
-        if (tag := _tag(metric)) is None:
-            continue
         having = [
             run
             for run, metrics in zip(finished, measured, strict=True)
             if not math.isnan(metrics.get(metric, math.nan))
         ]
-        if reason := _difference(having, tag):
+        if (tag := _tag(metric)) is not None and (reason := _difference(having, tag)):
             found[metric] = f"Not compared: {_WHAT[tag]}, because {reason}"
+        elif beside := [run for run in having if contended(run, metric)]:
+            found[metric] = f"Not compared: speed and energy, because of {_BESIDE} {_names(beside)} (contended)"
     return found
+
+
+def contended(run: Run, metric: str) -> bool:
+    """Whether this figure of the run was taken while another job used the same machine."""
+    window = _window(metric)
+    return window is not None and window in str(run.get(columns.tag(CONTENDED), "")).split(", ")
+
+
+def by_contention(reason: str | None) -> bool:
+    """Whether a metric is refused only because jobs ran beside each other."""
+    return reason is not None and _BESIDE in reason
+
+
+def _window(metric: str) -> str | None:
+    """The window that a metric of speed, energy, CO2e or cost was taken in; None for the others."""
+    if metric.startswith(("carbon/", "cost/", "energy/job_", "energy/codecarbon_", "energy/modelled_")):
+        return "job"
+    if metric.startswith("latency/"):
+        return "probe"
+    return "generate" if metric.startswith(("throughput/", "energy/")) and metric != ROWS else None
 
 
 def reasons(refused: Mapping[str, str]) -> list[str]:
@@ -101,7 +127,7 @@ def reasons(refused: Mapping[str, str]) -> list[str]:
 
 def _tag(metric: str) -> str | None:
     """The tag that a metric's comparison rests on; the mean rows are themselves a condition, shown to be compared."""
-    if metric == "throughput/rows_mean":
+    if metric == ROWS:
         return None
     if metric.startswith("latency/"):
         return LATENCY

@@ -6,6 +6,7 @@ from wattrack.footprint import basis
 from wattrack.metrics.rows import METRICS, shown_in
 from wattrack.metrics.shown import Description
 from wattrack.plausibility import Check
+from wattrack.results.conditions import CONTENDED
 from wattrack.results.tables import number, score
 from wattrack.schema import CarbonReading, DatasetFacts, Readings
 
@@ -24,8 +25,20 @@ def source_tags(readings: Readings) -> dict[str, str]:
         tags["energy.basis"] = billed
     tags["energy.sources"] = ", ".join(f"{name} {source}" for name, source in parts.items()) or "none"
     flags = [f"{name} {flag}" for name, part in (window.energy.items() if window else ()) for flag in part.flags]
+    flags += [f"codecarbon {flag}" for flag in (readings.carbon.flags if readings.carbon is not None else ())]
+    if contended := _contended(readings):
+        tags[CONTENDED] = contended
     tags["energy.flags"] = ", ".join(flags) or "none"
     return tags
+
+
+def _contended(readings: Readings) -> str:
+    """The windows beside which another job ran, and "job" for the whole; empty for a job that had the machine alone."""
+    windows = [*readings.windows, *([readings.job] if readings.job is not None else [])]
+    names = [w.name for w in windows if any("contended" in part.flags for part in w.energy.values())]
+    if readings.carbon is not None and "contended" in readings.carbon.flags:
+        names.append("job")
+    return ", ".join(dict.fromkeys(names))
 
 
 def _carbon_source(carbon: CarbonReading) -> str:

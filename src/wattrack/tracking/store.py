@@ -200,6 +200,16 @@ class Tracker:
         """
         return queries.frame(self._search(f"{views.JOBS_ONLY} and tags.`wattrack.sweep_id` = '{sweep_id}'"))
 
+    def sweep_runs(self, sweep_id: str) -> list[str]:
+        """Ids of the runs that compare the sweep's jobs."""
+        found = self._search(f"tags.`wattrack.kind` = 'sweep' and tags.`wattrack.sweep_id` = '{sweep_id}'")
+        return [run.info.run_id for run in found]
+
+    def delete(self, run_id: str) -> None:
+        """Take a run out of sight. TrackingError when the store cannot be written."""
+        with essential(f"the run {run_id} cannot be deleted"):
+            self._client.delete_run(run_id)
+
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Add tags to an open run. Raises TrackingError when the store cannot be written."""
         with essential(f"the run {run_id} cannot be labelled"):

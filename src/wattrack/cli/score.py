@@ -1,0 +1,43 @@
+"""`wattrack score`: score stored answers again, with the scorer as it is now."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from wattrack import places
+from wattrack.complaints import complain, explain
+from wattrack.errors import ConfigError, DatasetError
+from wattrack.monitors import running
+from wattrack.sweep.outcomes import FINISHED, INTERRUPTED, REFUSED
+from wattrack.terminal import console
+
+if TYPE_CHECKING:
+    from wattrack.cli.verbs import Verbs
+
+
+def add(verbs: "Verbs") -> None:
+    """Add the verb to the command."""
+    verb = verbs.add_parser("score", help="score the stored answers of a job again, with the scorer as it is now")
+    verb.add_argument("job", metavar="RUN", help="an MLflow run id or a job's output folder")
+    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="scorer, judge, similarity, data_dir, tracking")
+    verb.set_defaults(call=call)
+
+
+def call(options: argparse.Namespace) -> int:
+    """Score the job's answers into a new run."""
+    from wattrack.rescoring import rescore
+
+    try:
+        # A judge or an embedder uses the machine as a job does.
+        with running.listed(running.folder(places.root()), Path(options.job)):
+            rescore(options.job, options.overrides, console())
+    except (ConfigError, DatasetError, HydraException, OmegaConfBaseException) as e:
+        complain(explain(e))
+        return REFUSED
+    except KeyboardInterrupt:
+        complain("Interrupted: nothing was logged.")
+        return INTERRUPTED
+    return FINISHED
