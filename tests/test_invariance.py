@@ -14,7 +14,7 @@ from support import Compose
 from test_benchmark import Windows
 from wattrack import benchmark, wiring
 from wattrack.engines.hf import HFEngine
-from wattrack.prompts import derived_seed
+from wattrack.prompts.seeds import derived_seed
 from wattrack.protocols import Engine, Scorer
 from wattrack.schema import ChoiceRequest, Record, Request, Response, Sample, Score
 from wattrack.summary import quality

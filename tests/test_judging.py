@@ -14,9 +14,9 @@ from test_job import folders, runs
 from wattrack import cli
 from wattrack.journal import read_journal
 from wattrack.judging import judge
+from wattrack.prompts.turns import TurnsPrompt
 from wattrack.schema import Generation, Message, Request, Response, Sample
 from wattrack.tasks.mt_bench_judge import MtBenchJudging
-from wattrack.turn_prompts import TurnsPrompt
 
 Runner = Callable[..., int]
 ROWS = [

@@ -11,7 +11,7 @@ from typing import Protocol
 from wattrack.engines.batching import failed
 from wattrack.errors import EngineError
 from wattrack.journal import Journal
-from wattrack.prompts import options_text
+from wattrack.prompts.text import options_text
 from wattrack.protocols import Engine, LoglikelihoodEngine, Scorer
 from wattrack.schema import ChoiceRequest, Record, Request, Response, Sample, Score
 from wattrack.scorers import reasoning

@@ -11,9 +11,9 @@ from wattrack.footprint import WH_J, Prices, cost, energy
 from wattrack.intervals import mean, pass_at_k, percentiles, ratio, wilson
 from wattrack.latency import latency
 from wattrack.metrics import LOADS, METRICS, PASS_AT, POOLED
+from wattrack.prompts.turns import conversation
 from wattrack.schema import ChoiceRequest, Readings, Record, Request, Response, SystemSample, Window
 from wattrack.scorers import reasoning
-from wattrack.turn_prompts import conversation
 
 Metrics = dict[str, float | None]
 

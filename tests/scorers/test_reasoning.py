@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wattrack.prompts import Prompt
+from wattrack.prompts.text import Prompt
 from wattrack.protocols import Scorer
 from wattrack.schema import Generation, Response, Sample
 from wattrack.scorers import number, structure, tool_calls

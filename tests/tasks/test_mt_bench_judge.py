@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wattrack.prompts.turns import TurnsPrompt
 from wattrack.schema import Generation, Message, Response, Sample
 from wattrack.tasks.mt_bench_judge import MtBenchJudging, read_rating
-from wattrack.turn_prompts import TurnsPrompt
 
 JUDGING = MtBenchJudging(version=1)
 SAMPLE = Sample(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wattrack.errors import DatasetError
-from wattrack.prompts import Prompt
+from wattrack.prompts.text import Prompt
 from wattrack.schema import Generation, Response, Sample
 from wattrack.scorers import number
 from wattrack.tasks.gsm8k import to_sample
