@@ -15,7 +15,7 @@ from test_benchmark import Windows
 from wattrack import benchmark, wiring
 from wattrack.answering import ALL, Load
 from wattrack.engines.hf import HFEngine
-from wattrack.prompts import derived_seed
+from wattrack.prompts.seeds import derived_seed
 from wattrack.protocols import Capabilities, Engine, Scorer
 from wattrack.schema import ChoiceRequest, Record, Request, Response, Sample, Score
 from wattrack.summary import quality

@@ -16,9 +16,9 @@ from wattrack import cli
 from wattrack.answering import ALL, Load
 from wattrack.journal import read_journal
 from wattrack.judging import judge
+from wattrack.prompts.turns import TurnsPrompt
 from wattrack.schema import Generation, Message, Request, Response, Sample
 from wattrack.tasks.mt_bench_judge import MtBenchJudging
-from wattrack.turn_prompts import TurnsPrompt
 
 Runner = Callable[..., int]
 ROWS = [

@@ -19,9 +19,6 @@ LAYERS = [
     {"sandbox"},
     {
         "prompts",
-        "choice_prompts",
-        "tool_prompts",
-        "turn_prompts",
         "scorers",
         "intervals",
         "config",

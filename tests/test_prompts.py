@@ -3,7 +3,9 @@
 import pytest
 
 from wattrack.errors import ConfigError
-from wattrack.prompts import Prompt, Shot, chat_prompt, completion_prompt, derived_seed, load_shots
+from wattrack.prompts.seeds import derived_seed
+from wattrack.prompts.shots import Shot, load_shots
+from wattrack.prompts.text import Prompt, chat_prompt, completion_prompt
 from wattrack.schema import Generation, Message, Sample
 
 SHOTS = (Shot(question="1+1?", answer="It is 2."), Shot(question="{x}?", answer="y"))

@@ -14,9 +14,9 @@ from wattrack import wiring
 from wattrack.engines.hf import HFEngine
 from wattrack.engines.rendering import Renderer
 from wattrack.errors import ConfigError, DatasetError
+from wattrack.prompts.tools import ToolPrompt, calls_schema, described, json_schema, tool
 from wattrack.schema import Generation, Message, Request, Sample
 from wattrack.scorers.calls import read_calls
-from wattrack.tool_prompts import ToolPrompt, calls_schema, described, json_schema, tool
 
 DEMO = Path(wattrack.__file__).parent / "demo" / "models" / "demo_xs"
 

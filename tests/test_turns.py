@@ -14,8 +14,8 @@ from wattrack.answering import ALL, Load
 from wattrack.benchmark import collect, foreseen, openings
 from wattrack.errors import DatasetError
 from wattrack.journal import Journal, read_journal
+from wattrack.prompts.turns import TurnsPrompt
 from wattrack.schema import Generation, Message, Request, Response, Sample
-from wattrack.turn_prompts import TurnsPrompt
 
 PROMPT = TurnsPrompt(generation=Generation(max_new_tokens=9, temperature=0.5), temperatures={"math": 0.0})
 SAMPLES = [

@@ -12,7 +12,7 @@ from wattrack.answering import ALL, ONE, Load, Usage
 from wattrack.engines.batching import failed
 from wattrack.errors import EngineError
 from wattrack.journal import Journal
-from wattrack.prompts import options_text
+from wattrack.prompts.text import options_text
 from wattrack.protocols import Engine, Requests, Scorer
 from wattrack.schema import ChoiceRequest, Record, Request, Response, Sample, Score
 from wattrack.scorers import reasoning

@@ -10,11 +10,11 @@ from rich.console import Console
 from wattrack import benchmark
 from wattrack.journal import Journal
 from wattrack.progress import JobProgress
+from wattrack.prompts.turns import turn_id
 from wattrack.protocols import Engine, Judging
 from wattrack.runs.layout import JUDGEMENTS
 from wattrack.schema import Record, Request, Response, Sample, Score
 from wattrack.scorers import reasoning
-from wattrack.turn_prompts import turn_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ from wattrack.latency import latency
 from wattrack.metrics.families.code import PASS_AT
 from wattrack.metrics.families.sampled import LOADS
 from wattrack.metrics.rows import METRICS, POOLED
+from wattrack.prompts.turns import conversation
 from wattrack.schema import ChoiceRequest, Readings, Record, Request, Response, SystemSample, Window
 from wattrack.scorers import reasoning
-from wattrack.turn_prompts import conversation
 
 Metrics = dict[str, float | None]
 

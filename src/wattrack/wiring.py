@@ -15,7 +15,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from wattrack import places
-from wattrack.choice_prompts import CHOICE_STYLES, ChoicePrompt
 from wattrack.config import Config, DatasetConfig, HardwareConfig, ProtocolConfig
 from wattrack.engines.embedder import Embedder
 from wattrack.errors import ConfigError
@@ -25,13 +24,15 @@ from wattrack.monitors.host import HostMonitor
 from wattrack.monitors.meter import Meter
 from wattrack.monitors.nvml import NvmlMonitor, gpu_indices
 from wattrack.monitors.rapl import RaplMonitor
-from wattrack.prompts import Draw, Prompt, load_shots
+from wattrack.prompts.choices import CHOICE_STYLES, ChoicePrompt
+from wattrack.prompts.shots import Draw, load_shots
+from wattrack.prompts.text import Prompt
+from wattrack.prompts.tools import TOOL_STYLES, TOOLS_JSON, ToolPrompt
+from wattrack.prompts.turns import TURNS, TurnsPrompt
 from wattrack.protocols import Engine, Monitor
 from wattrack.sandbox.check import Sandbox
 from wattrack.schema import Generation, Sample
 from wattrack.tasks.task import AnyPrompt, Source, Task
-from wattrack.tool_prompts import TOOL_STYLES, TOOLS_JSON, ToolPrompt
-from wattrack.turn_prompts import TURNS, TurnsPrompt
 
 _EMBEDDED = "embedded:"
 

@@ -20,9 +20,9 @@ from wattrack.engines.constraint import Grammars, failure
 from wattrack.engines.hf import HFEngine
 from wattrack.engines.random_weights import substitute_tokenizer
 from wattrack.errors import EngineError
+from wattrack.prompts.tools import calls_schema
 from wattrack.schema import Message, Request, Response
 from wattrack.scorers.structure import schema_errors
-from wattrack.tool_prompts import calls_schema
 
 PACKAGE = Path(wattrack.__file__).parent
 DEMO = PACKAGE / "demo" / "models" / "demo_xs"

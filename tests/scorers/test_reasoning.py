@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import flat_response
-from wattrack.prompts import Prompt
+from wattrack.prompts.text import Prompt
 from wattrack.protocols import Scorer
 from wattrack.schema import Generation, Sample
 from wattrack.scorers import number, structure, tool_calls

@@ -51,7 +51,14 @@ def test_outcomes_come_from_folders_then_from_the_store(tmp_path: Path) -> None:
     outcomes.write(tmp_path / "3", "REFUSED", "limit=0: expected at least 1")
     outcomes.write(tmp_path / "6", "FINISHED", "")
     os.utime(tmp_path / "6" / "summary.json", (sweep.started_unix_s - 60,) * 2)  # of an earlier use of the folder
-    runs = [{"wattrack.output_dir": str(tmp_path / "4"), "status": "KILLED", "run_id": "r", "wattrack.error": "ended"}]
+    runs = [
+        {
+            "tags.wattrack.output_dir": str(tmp_path / "4"),
+            "status": "KILLED",
+            "run_id": "r",
+            "tags.wattrack.error": "ended",
+        }
+    ]
     found = outcomes.of(sweep, runs, alive=[str(tmp_path / "5")])
     assert [(o.status, o.error) for o in found[1:]] == [
         ("FAILED", "no weights"),

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import flat_response
+from wattrack.prompts.turns import TurnsPrompt
 from wattrack.schema import Generation, Message, Sample
 from wattrack.tasks.mt_bench_judge import MtBenchJudging, read_rating
-from wattrack.turn_prompts import TurnsPrompt
 
 JUDGING = MtBenchJudging(version=1)
 SAMPLE = Sample(

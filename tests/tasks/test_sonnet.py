@@ -15,7 +15,8 @@ from support import Compose
 from wattrack import wiring
 from wattrack.engines.hf import HFEngine
 from wattrack.engines.prefixes import common
-from wattrack.prompts import derived_seed, drawn_length
+from wattrack.prompts.lengths import drawn_length
+from wattrack.prompts.seeds import derived_seed
 from wattrack.schema import Request, Response
 from wattrack.tasks import sonnet
 from wattrack.tasks.task import Questions

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from support import flat_response
 from wattrack.errors import DatasetError
-from wattrack.prompts import Prompt
+from wattrack.prompts.text import Prompt
 from wattrack.schema import Generation, Sample
 from wattrack.scorers import number
 from wattrack.tasks.gsm8k import to_sample

@@ -12,8 +12,8 @@ from wattrack.engines.choices import ChoiceRow, Option
 from wattrack.engines.prefixes import common
 from wattrack.engines.tails import encode
 from wattrack.errors import EngineError
+from wattrack.prompts.tools import described
 from wattrack.schema import ChoiceRequest, Message, Request, Response
-from wattrack.tool_prompts import described
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -9,7 +9,7 @@ build, split and limit sits the same exam; other projects draw it anew in each b
 task from the global generator). The texts stay as they are: dropping [brackets] would break names of compounds.
 """
 
-from wattrack.prompts import derived_seed
+from wattrack.prompts.seeds import derived_seed
 from wattrack.protocols import Row
 from wattrack.schema import Sample
 from wattrack.tasks.multiple_choice import text

@@ -9,7 +9,7 @@ lengths.
 
 import math
 
-from wattrack.prompts import derived_seed
+from wattrack.prompts.seeds import derived_seed
 from wattrack.schema import Response, Sample, Score
 from wattrack.tasks.rows import Located
 

@@ -9,7 +9,7 @@ the text's lines.
 
 from importlib import resources
 
-from wattrack.prompts import derived_seed
+from wattrack.prompts.seeds import derived_seed
 from wattrack.tasks.rows import Located
 
 FILE = "suites/sonnets.txt"

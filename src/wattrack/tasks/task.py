@@ -9,18 +9,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wattrack.choice_prompts import ChoicePrompt
 from wattrack.errors import DatasetError
 from wattrack.metrics.rows import POOLED
-from wattrack.prompts import Prompt, derived_seed
+from wattrack.prompts.choices import ChoicePrompt
+from wattrack.prompts.seeds import derived_seed
+from wattrack.prompts.text import Prompt
+from wattrack.prompts.tools import ToolPrompt
+from wattrack.prompts.turns import TurnsPrompt
 from wattrack.protocols import Judging, Row, Scorer
 from wattrack.sandbox.check import Sandbox
 from wattrack.schema import ChoiceRequest, DatasetFacts, Record, Request, Response, Sample, Score
 from wattrack.scorers import reasoning
 from wattrack.tasks import hub
 from wattrack.tasks.rows import Located, embedded_rows, find_local, local_file, local_rows
-from wattrack.tool_prompts import ToolPrompt
-from wattrack.turn_prompts import TurnsPrompt
 
 log = logging.getLogger(__name__)
 

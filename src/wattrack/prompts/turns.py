@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from wattrack.errors import DatasetError
-from wattrack.prompts import derived_seed
+from wattrack.prompts.seeds import derived_seed
 from wattrack.schema import Generation, Message, Request, Sample
 
 TURNS = "turns"

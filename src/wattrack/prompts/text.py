@@ -5,78 +5,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import resources
-from statistics import NormalDist
 
-import yaml
-
-from wattrack.errors import ConfigError, DatasetError
+from wattrack.errors import DatasetError
+from wattrack.prompts.lengths import drawn_length, turned
+from wattrack.prompts.seeds import derived_seed
+from wattrack.prompts.shots import Draw, Shot
 from wattrack.schema import Generation, Message, Request, Sample
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shot:
-    """One worked example."""
-
-    question: str
-    answer: str
-    options: str = ""
-    """One line for each choice, where there are choices."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draw:
-    """Which rows become worked examples; the same ones for every question of a group, whatever the job's seed."""
-
-    split: str
-    count: int
-    pick: str = "seeded"
-    """`first`: in file order, as published; `seeded`: a draw by `seed` and the rows' texts, whatever their order."""
-    seed: int = 0
-    skip: int = 0
-    """Rows that `first` leaves out at the beginning."""
-
-    def drawn(self, rows: Sequence[Sample], asked: Sequence[Sample]) -> dict[str | None, tuple[Sample, ...]]:
-        """The examples by group of `asked`; none of them has the text of a question in it.
-
-        Rows with groups give every group examples of its own. DatasetError when there are too few.
-        """
-        texts = {(sample.group, sample.question) for sample in asked}
-        pools: dict[str | None, list[Sample]] = {group: [] for group, _ in texts}
-        for row in rows[self.skip :]:
-            if row.group in pools and (row.group, row.question) not in texts:
-                pools[row.group].append(row)
-        return {group: self._picked(group, pool) for group, pool in pools.items()}
-
-    def _picked(self, group: str | None, pool: list[Sample]) -> tuple[Sample, ...]:
-        if self.pick == "seeded":
-            once = {row.question: row for row in reversed(pool)}.values()  # of rows with equal questions the first
-            pool = sorted(once, key=lambda row: derived_seed(self.seed, row.question, *row.choices))
-        if len(pool) < self.count:
-            where = f"{self.split}" + (f" of {group}" if group is not None else "")
-            raise DatasetError(f"{self.count} worked examples are needed and {where} has {len(pool)} rows for them")
-        return tuple(pool[: self.count])
-
-    def key(self) -> list[object]:
-        """The rule, for hashes."""
-        return [self.split, self.count, self.pick, self.seed, *([self.skip] if self.skip else [])]
-
 
 _SHOT_ANSWER = " {answer}"
 _FIELD = re.compile(r"\{(question|options|context)\}")
-
-
-def load_shots(name: str | None) -> tuple[Shot, ...]:
-    """The worked examples of that name, in file order; none for None. ConfigError when there is no such file."""
-    if name is None:
-        return ()
-    folder = resources.files("wattrack.tasks") / "shots"
-    file = folder / f"{name}.yaml"
-    if not file.is_file():
-        known = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir())
-        raise ConfigError(f"shots={name}: no such worked examples; there are: {', '.join(known)}")
-    rows: list[Mapping[str, str]] = yaml.safe_load(file.read_text("utf-8"))
-    return tuple(Shot(question=row["question"].strip(), answer=row["answer"].strip()) for row in rows)
 
 
 def completion_prompt(
@@ -212,34 +149,3 @@ def _schema(sample: Sample) -> Mapping[str, object]:
     if not isinstance(schema, Mapping):
         raise DatasetError(f"{sample.id}: constrained decoding needs rows with a JSON Schema; choose another protocol")
     return schema
-
-
-def turned(text: str, repeat: int) -> str:
-    """The text begun at its line (of a single line: at its word) number `repeat`, what stood before it at the end.
-
-    A text cut to a length asks for nothing: repeats of one are other prompts, or an engine could compute them once.
-    """
-    between = "\n" if "\n" in text else " "
-    parts = text.split(between)
-    begin = repeat % len(parts)
-    return between.join([*parts[begin:], *parts[:begin]])
-
-
-def drawn_length(mean: int, stddev: float, seed: int) -> int:
-    """A whole number of 1 or more from a Gaussian: a pure function of its arguments, the same on every machine.
-
-    The Gaussian is cut off at both sides, to 1 .. 2 mean - 1: lengths have a known maximum and keep their mean, which
-    cutting at 1 alone would raise.
-    """
-    gaussian = NormalDist(mean, stddev)
-    lower = min(seed, 2**63 - 1 - seed)  # the upper half mirrors the lower one: near 1 a share has no digits left
-    cut = gaussian.cdf(0.5)
-    share = cut + (1 - 2 * cut) * (lower + 0.5) / 2**63
-    drawn = min(max(round(gaussian.inv_cdf(share)), 1), mean)
-    return drawn if seed == lower else 2 * mean - drawn
-
-
-def derived_seed(*parts: object) -> int:
-    """A 63-bit seed that is a pure function of its parts."""
-    text = json.dumps([str(part) for part in parts])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wattrack.errors import DatasetError
-from wattrack.prompts import Draw, filled, options_text
+from wattrack.prompts.shots import Draw
+from wattrack.prompts.text import filled, options_text
 from wattrack.schema import Candidate, ChoiceRequest, Sample
 
 CHOICE_STYLES = ("choices", "letters", "partial")

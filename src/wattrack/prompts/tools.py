@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from wattrack.errors import DatasetError
-from wattrack.prompts import derived_seed
+from wattrack.prompts.seeds import derived_seed
 from wattrack.schema import Generation, Message, Request, Role, Sample
 
 TOOLS_JSON = "tools_json"
