@@ -79,4 +79,6 @@ def test_weak_isolation_is_refused_before_anything_runs(
     monkeypatch.setattr(check, "strongest", lambda: LEVELS[-1])
     assert ask() != 0
     assert "sandbox.allow=true" in capsys.readouterr().err
-    assert not list((outputs / "multirun").rglob("summary.json"))
+    (left,) = (outputs / "multirun").rglob("summary.json")
+    assert json.loads(left.read_text("utf-8"))["status"] == "REFUSED"
+    assert not list(left.parent.glob("responses.jsonl"))

@@ -26,7 +26,7 @@ GROUPS = ("model", "dataset", "engine", "preset", "hardware")
 
 @pytest.mark.parametrize("choice", [f"{g}={n}" for g in GROUPS for n in names(g)])
 def test_every_yaml_composes_and_builds(composed: Compose, choice: str) -> None:
-    cfg = composed(choice)
+    cfg = composed(choice, *(["engine.path=recorded.jsonl"] if choice == "engine=replay" else []))
     wiring.check(cfg)
     wiring.build_task(cfg)
     wiring.build_engine(cfg)

@@ -194,3 +194,16 @@ def test_an_expensive_scorer_is_kept_out_of_the_live_line(
     assert ("score" in line) is shown
     (run,) = runs(outputs)
     assert "quality/score" in run.data.metrics
+
+
+def test_recorded_answers_are_graded_and_nothing_else_is_claimed(run_here: Runner, outputs: Path) -> None:
+    assert run_here("model=demo_xs", "limit=4", "probe_questions=2", "tracking.traces=none") == 0
+    (folder,) = folders(outputs)
+    assert run_here("model=demo_xs", "limit=4", "engine=replay", f"engine.path={folder / 'responses.jsonl'}") == 0
+    again, first = (run.data for run in runs(outputs))
+    assert again.metrics["quality/score"] == first.metrics["quality/score"]
+    assert again.tags["wattrack.run_key"] != first.tags["wattrack.run_key"]
+    assert again.params["effective/mode"] == "replay"
+    computing = ("throughput/", "latency/", "memory/", "energy/", "tokens/computed")
+    assert not [name for name in again.metrics if name.startswith(computing)]
+    assert run_here("model=demo_xs", "limit=4", "engine=replay") == 2, "whose answers is not said"

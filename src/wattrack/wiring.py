@@ -237,7 +237,7 @@ def _prompt(settings: ProtocolConfig) -> AnyPrompt:
 
 def build_engine(cfg: DictConfig) -> Engine:
     """The engine named by `engine._target_`; its constructor only stores and checks."""
-    engine: Engine = _instantiate(cfg.engine, "engine", model_id=model_location(cfg.model.id))
+    engine: Engine = _instantiate(cfg.engine, "engine", **_model(cfg.engine, cfg.model.id))
     if str(protocol(cfg).style) in CHOICE_STYLES and engine.capabilities.loglikelihood is None:
         raise ConfigError(
             f"dataset.protocol={cfg.dataset.protocol}: {cfg.dataset.name} asks for log-probabilities, which "
@@ -260,8 +260,14 @@ def build_judge(cfg: DictConfig) -> Engine:
         raise ConfigError(f"judge.model_id: {cfg.dataset.name}/{cfg.dataset.protocol} is scored by a program")
     own = {"revision": cfg.judge.revision, "context_length": None, "weights": "pretrained"}
     taken = {key: value for key, value in own.items() if key in cfg.engine}
-    engine: Engine = _instantiate(cfg.engine, "engine", model_id=model_location(cfg.judge.model_id), **taken)
+    taken |= _model(cfg.engine, cfg.judge.model_id)
+    engine: Engine = _instantiate(cfg.engine, "engine", **taken)
     return engine
+
+
+def _model(engine: DictConfig, model_id: str) -> dict[str, Any]:
+    """The model as an argument of engines that take one: their YAML has the key."""
+    return {"model_id": model_location(model_id)} if "model_id" in engine else {}
 
 
 def build_embedder(cfg: DictConfig) -> Embedder:
