@@ -69,10 +69,18 @@ def _task(cfg: DictConfig) -> float | None:
         elif cfg.dry_run:
             raise  # it leaves nothing, so the launcher carries it to the parent
     finally:
-        if status != "FINISHED" and not cfg.dry_run and outcomes.stamp(folder) == before:
-            outcomes.write(folder, status, str(redacted(error)))
         _ended.append(Ended(folder=str(folder), status=status, said=process.is_parent() and status != "KILLED"))
+        if status != "FINISHED" and not cfg.dry_run and outcomes.stamp(folder) == before:
+            _leave(folder, status, error)
     return value
+
+
+def _leave(folder: Path, status: str, error: str) -> None:
+    """The outcome beside the job's files; a folder that takes no more, such as on a full disk, hides no other error."""
+    try:
+        outcomes.write(folder, status, str(redacted(error)))
+    except OSError as e:
+        log.warning("the job's outcome cannot be written: %s", e)
 
 
 @dataclass
