@@ -9,11 +9,11 @@ from pathlib import Path
 from wattrack import errors
 from wattrack.complaints import DETAILS
 from wattrack.errors import WattrackError
+from wattrack.runs.layout import SUMMARY, written_whole
 from wattrack.sweep.plan import PlannedJob, Sweep
 
 FINISHED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 """Exit status of `wattrack run`: all jobs finished; one did not; nothing ran; interrupted."""
-SUMMARY = "summary.json"
 _LOST = "no outcome: its process died, or it never started"
 _STAMPS_DIFFER_S = 1.0
 
@@ -33,9 +33,7 @@ def write(folder: Path, status: str, error: str) -> None:
     """Leave the outcome of a job that ended without a run, in the form that all jobs use."""
     content = {"status": status, "mlflow_run_id": None, "error": error}
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{SUMMARY}.part"
-    part.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    part.replace(folder / SUMMARY)
+    written_whole(folder / SUMMARY, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def stamp(folder: Path) -> tuple[int, int] | None:
