@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from wattrack import places
 from wattrack.errors import ConfigError
+from wattrack.runs.layout import written_whole
 
 FILE = "sweep.json"
 
@@ -61,9 +62,7 @@ def write(sweep: Sweep) -> None:
     """Write the plan into the sweep's folder, whole or not at all."""
     path = Path(sweep.folder) / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(asdict(sweep), indent=2, ensure_ascii=False, default=str) + "\n", "utf-8")
-    part.replace(path)
+    written_whole(path, (json.dumps(asdict(sweep), indent=2, ensure_ascii=False, default=str) + "\n").encode())
 
 
 def read(folder: Path) -> Sweep | None:
