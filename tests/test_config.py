@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from support import CHECKOUT, Command, Compose
-from wattrack import wiring
+from wattrack import checks, wiring
 from wattrack.errors import ConfigError
 from wattrack.metrics.rows import METRICS
 
@@ -27,7 +27,7 @@ GROUPS = ("model", "dataset", "engine", "preset", "hardware")
 @pytest.mark.parametrize("choice", [f"{g}={n}" for g in GROUPS for n in names(g)])
 def test_every_yaml_composes_and_builds(composed: Compose, choice: str) -> None:
     cfg = composed(choice, *(["engine.path=recorded.jsonl"] if choice == "engine=replay" else []))
-    wiring.check(cfg)
+    checks.check(cfg)
     wiring.build_task(cfg)
     wiring.build_engine(cfg)
     wiring.build_meter(cfg)
@@ -44,7 +44,7 @@ def test_the_first_protocol_of_a_dataset_is_its_default(composed: Compose, name:
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_composes(composed: Compose, name: str) -> None:
     cfg = composed(f"experiment={name}")
-    wiring.check(cfg)
+    checks.check(cfg)
     wiring.build_task(cfg)
 
 
@@ -67,10 +67,10 @@ def test_composing_imports_nothing_heavy() -> None:
 
     code = (
         "import sys; sys.argv=['x']; from hydra import compose, initialize_config_dir; from wattrack import *\n"
-        "from wattrack import config, places, wiring; from omegaconf import OmegaConf\n"
+        "from wattrack import checks, config, places, wiring; from omegaconf import OmegaConf\n"
         "config.register(); OmegaConf.register_new_resolver('wattrack_root', lambda: '.')\n"
         "initialize_config_dir(str(places.conf_dir()), version_base='1.3'); cfg = compose('config')\n"
-        "wiring.check(cfg); wiring.build_task(cfg); wiring.build_engine(cfg)\n"
+        "checks.check(cfg); wiring.build_task(cfg); wiring.build_engine(cfg)\n"
         "print(sorted({'torch','mlflow','transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)

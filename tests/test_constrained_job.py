@@ -8,7 +8,7 @@ import pytest
 
 from support import Compose
 from test_job import runs
-from wattrack import cli, wiring
+from wattrack import checks, cli, wiring
 from wattrack.engines.hf import HFEngine
 from wattrack.errors import ConfigError, DatasetError, EngineError
 from wattrack.identity import run_key
@@ -28,7 +28,7 @@ def test_free_and_constrained_say_the_same_words_and_are_two_runs(composed: Comp
     asked, keys = [], set()
     for protocol in (free, "constrained"):
         cfg = composed(f"dataset={dataset}", f"dataset.protocol={protocol}")
-        wiring.check(cfg)
+        checks.check(cfg)
         questions = wiring.build_task(cfg).questions(None, 0, 1)
         assert questions.facts.protocol.startswith(f"{dataset}/{protocol}@")
         keys.add(run_key(cfg, questions.facts, questions.prompt, None))
@@ -50,7 +50,7 @@ def test_free_and_constrained_say_the_same_words_and_are_two_runs(composed: Comp
 )
 def test_settings_that_make_no_sense_are_refused(composed: Compose, overrides: list[str], reason: str) -> None:
     with pytest.raises(ConfigError, match=reason):
-        wiring.check(composed("dataset=tool_calls", "dataset.protocol=constrained", *overrides))
+        checks.check(composed("dataset=tool_calls", "dataset.protocol=constrained", *overrides))
 
 
 def test_rows_without_a_schema_and_engines_without_masks_are_refused(

@@ -6,7 +6,8 @@ import pytest
 
 from support import Compose
 from wattrack import wiring
-from wattrack.identity import canonical_json, flatten, job_name, run_key
+from wattrack.flat import flatten
+from wattrack.identity import canonical_json, job_name, run_key
 from wattrack.schema import DatasetFacts
 
 FACTS = DatasetFacts(

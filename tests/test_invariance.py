@@ -12,7 +12,7 @@ from own_rows import COUNT, STYLES
 from scripted import TextEngine
 from support import Compose, flat_response
 from test_benchmark import Windows
-from wattrack import benchmark, wiring
+from wattrack import benchmark, checks, grading, wiring
 from wattrack.answering import ALL, Load
 from wattrack.engines.hf import HFEngine
 from wattrack.prompts.seeds import derived_seed
@@ -62,9 +62,9 @@ class PromptEngine(TextEngine):
 def task(composed: Compose, style: str, folder: Path, *overrides: str) -> Task:
     cfg = composed(f"dataset={STYLES[style].dataset}", "dataset.rows=null", *STYLES[style].settings, *overrides)
     cfg.dataset.data_dir = str(folder)
-    if wiring.protocol(cfg).max_new_tokens > NEW_TOKENS:
-        wiring.protocol(cfg).max_new_tokens = NEW_TOKENS
-    wiring.check(cfg)
+    if checks.protocol(cfg).max_new_tokens > NEW_TOKENS:
+        checks.protocol(cfg).max_new_tokens = NEW_TOKENS
+    checks.check(cfg)
     built = wiring.build_task(cfg)
     # The same program is run once: a scorer is pure, and a process for each would take minutes.
     return replace(built, scorer=_remembering(built.scorer)) if built.sandbox is not None else built
@@ -88,7 +88,7 @@ def answered(engine: Engine, requests: Sequence[Request | ChoiceRequest]) -> lis
 
 
 def recorded(asked: Task, questions: Questions, responses: Sequence[Response]) -> tuple[Record, ...]:
-    return benchmark.records(questions.samples, responses, asked.score)
+    return grading.records(questions.samples, responses, asked.score)
 
 
 def run(asked: Task, engine: Engine, limit: int | None = None, repeats: int = 1) -> tuple[Record, ...]:

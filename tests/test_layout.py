@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # Lower layers never import higher ones; a module is in the first layer that names it or its folder.
 LAYERS = [
-    {"schema", "answering", "facts", "metrics", "errors", "protocols", "places", "terminal"},
+    {"schema", "answering", "facts", "metrics", "errors", "protocols", "places", "terminal", "flat"},
     {"sandbox"},
     {
         "prompts",
@@ -26,10 +26,10 @@ LAYERS = [
         "redaction",
     },
     {"tasks", "engines", "monitors", "environment", "demo"},
-    {"benchmark", "latency", "summary", "footprint", "plausibility", "progress", "identity", "refusal", "complaints"},
+    {"benchmark", "grading", "latency", "summary", "footprint", "plausibility", "progress", "identity", "refusal", "complaints"},
     {"runs"},
     {"results"},
-    {"wiring", "tracking"},
+    {"checks", "wiring", "tracking"},
     {"plan", "segments", "availability", "catalogue"},
     {"measurement"},
     {"job"},

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from support import flat_response
-from wattrack import benchmark
+from wattrack import grading
 from wattrack.facts import Device, EngineFacts
 from wattrack.plausibility import CHECKS, Check, Evidence, examine, tags
 from wattrack.schema import Energy, Readings, Record, Response, Sample, Window
@@ -30,7 +30,7 @@ def answer(seconds: float, index: int = 0, **changes: Any) -> Response:
 
 def records(*responses: Response) -> tuple[Record, ...]:
     sample = Sample(id="0", question="?", target="1")
-    return tuple(benchmark.record(sample, r, lambda s, r: number.score(s, r, marker="=")) for r in responses)
+    return tuple(grading.record(sample, r, lambda s, r: number.score(s, r, marker="=")) for r in responses)
 
 
 GENERATE = window("generate", 2.0, 12.0, gpu=6000.0, cpu=900.0)
@@ -152,9 +152,9 @@ def test_reference_answers_go_through_their_own_scorer() -> None:
     broken = [Sample(id="b", question="?", target="many")]
     only_form = [Sample(id="f", question="?", target="The answer is 3 apples")]
     scorer = lambda s, r: number.score(s, r, marker="The answer is")  # noqa: E731
-    assert benchmark.references(open_ended, scorer) == (0, 20)
-    assert benchmark.references(broken, scorer) == benchmark.references(only_form, scorer) == (1, 1)
-    assert benchmark.references(chosen, choice.score) == (0, 1)
-    assert benchmark.references([Sample(id="c", question="?", target="")], scorer) == (0, 0)
+    assert grading.references(open_ended, scorer) == (0, 20)
+    assert grading.references(broken, scorer) == grading.references(only_form, scorer) == (1, 1)
+    assert grading.references(chosen, choice.score) == (0, 1)
+    assert grading.references([Sample(id="c", question="?", target="")], scorer) == (0, 0)
     for_people = Sample(id="d", question="?", target="any number", target_is_answer=False)
-    assert benchmark.references([*broken, for_people], scorer) == (1, 1)
+    assert grading.references([*broken, for_people], scorer) == (1, 1)

@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from engines.tiny_embedder import build_embedder
 from support import flat_response
 from test_job import runs
-from wattrack import benchmark, cli
+from wattrack import cli, grading
 from wattrack.engines.embedder import Embedder
 from wattrack.errors import DatasetError
 from wattrack.schema import Response, Sample, Score
@@ -64,7 +64,7 @@ def test_failed_and_empty_answers_have_no_similarity(checkpoint: Path) -> None:
         answer("dog", "<think>dog runs", repeat=3),
         answer("number", "12"),
     ]
-    scored = benchmark.records(samples, responses, lambda s, r: Score(value=1.0, answer=r.text, metrics={"acc": 1.0}))
+    scored = grading.records(samples, responses, lambda s, r: Score(value=1.0, answer=r.text, metrics={"acc": 1.0}))
     embedder = Embedder(model_id=str(checkpoint), revision="main", device="cpu")
     found = compare(embedder, samples, responses, scored)
     alike = [record.metrics.get("similarity_mean") for record in found.records]
@@ -85,7 +85,7 @@ def test_failed_and_empty_answers_have_no_similarity(checkpoint: Path) -> None:
 
 def test_answers_that_all_failed_are_none(checkpoint: Path) -> None:
     responses = [answer("cat", "")]
-    records = benchmark.records([sample("cat", "a cat")], responses, lambda s, r: Score(value=0.0, answer=None))
+    records = grading.records([sample("cat", "a cat")], responses, lambda s, r: Score(value=0.0, answer=None))
     embedder = Embedder(model_id=str(checkpoint), revision="main", device="cpu")
     found = compare(embedder, [sample("cat", "a cat")], responses, records)
     assert (found.n, quality(found.records).get("quality/similarity_mean")) == (0, None)

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 import wattrack
 from support import Compose
-from wattrack import wiring
+from wattrack import checks
 from wattrack.engines.hf import HFEngine
 from wattrack.engines.rendering import Renderer
 from wattrack.errors import ConfigError, DatasetError
@@ -151,7 +151,7 @@ def test_functions_are_needed_and_nothing_is_ignored(composed: Compose) -> None:
     for override in ("template='Q: {question}'", "shots=gsm8k_cot8"):
         cfg = composed("dataset=tool_calls", f"dataset.protocols.chat.{override}")
         with pytest.raises(ConfigError, match="leave shots and template out"):
-            wiring.check(cfg)
+            checks.check(cfg)
 
 
 def test_the_engine_says_how_functions_were_shown() -> None:

@@ -11,9 +11,9 @@ from kernels import use_flash, use_grouped
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
 import wattrack.engines.attention as attention
-from wattrack.engines.batching import Row
 from wattrack.engines.packing import compute_prefix
 from wattrack.engines.rolling import Limits
+from wattrack.engines.rows import Row
 from wattrack.engines.stamps import StampStreamer
 from wattrack.engines.stops import StopStrings
 from wattrack.schema import Generation

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from rich.table import Table
 
-from wattrack import config, places, wiring
+from wattrack import checks, config, places, wiring
 from wattrack.errors import DatasetError
 from wattrack.tasks import hub
 from wattrack.tasks.rows import find_local
@@ -89,7 +89,7 @@ def checked(overrides: Sequence[str]) -> Table:
     config.register()
     with initialize_config_dir(str(places.conf_dir()), version_base="1.3"):
         cfg = compose("config", overrides=list(overrides))
-    wiring.check(cfg)
+    checks.check(cfg)
     return _table(cfg)
 
 

@@ -59,18 +59,6 @@ def rescored_key(original: str, protocol: str, scoring: Mapping[str, object]) ->
     return hashlib.sha256(canonical_json([original, protocol, scoring]).encode()).hexdigest()
 
 
-def flatten(value: Mapping[str, object], prefix: str = "", separator: str = "/") -> dict[str, object]:
-    """Nested mappings as one level with names joined by `separator`; lists stay values."""
-    flat: dict[str, object] = {}
-    for key, item in value.items():
-        name = f"{prefix}{key}"
-        if isinstance(item, Mapping):
-            flat |= flatten(item, f"{name}{separator}", separator)
-        else:
-            flat[name] = item
-    return flat
-
-
 def job_name(cfg: DictConfig, swept: Sequence[str] = ()) -> str:
     """`name=`, or model and dataset with what is not the usual choice: no two jobs of a sweep look like one another.
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from wattrack import environment, segments
 from wattrack.config import Resume
-from wattrack.identity import flatten
+from wattrack.flat import flatten
 from wattrack.measurement import measure
 from wattrack.plan import Plan
 from wattrack.redaction import redacted, without_credentials

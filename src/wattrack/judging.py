@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from wattrack import benchmark
+from wattrack import benchmark, grading
 from wattrack.journal import Journal
 from wattrack.progress import JobProgress
 from wattrack.prompts.turns import turn_id
@@ -67,7 +67,7 @@ def judge(
     def grade(sample: Sample, response: Response) -> Score:
         return judging.grade(sample, response, found.get((response.sample_id, response.repeat)))
 
-    return Judged(records=benchmark.records(samples, responses, grade), revision=revision)
+    return Judged(records=grading.records(samples, responses, grade), revision=revision)
 
 
 def _request(judging: Judging, sample: Sample, response: Response, texts: Mapping[tuple[str, int], str]) -> Request:

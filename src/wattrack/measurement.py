@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from wattrack import benchmark, environment, segments
+from wattrack import benchmark, environment, grading, segments
 from wattrack.facts import EngineFacts
 from wattrack.footprint import without_gpu, without_machine
 from wattrack.plan import Plan
@@ -76,7 +76,7 @@ def measure(
             total_s=total_s + math.fsum(s.job.duration_s for s in before if s.job is not None),
             energy_points=tuple(points),
             aggregates=_aggregates(plan, questions, records),
-            references=benchmark.references(questions.samples, plan.task.score),
+            references=grading.references(questions.samples, plan.task.score),
             segments=len(before) + 1,
             continues=throughput.earlier.run_id if throughput.earlier is not None else None,
         ),
@@ -95,7 +95,7 @@ def _score(plan: Plan, questions: Questions, responses: Sequence[Response]) -> t
     """Every answer graded; those of random weights get no grade, whatever they say."""
     sandbox = plan.task.sandbox
     workers = sandbox.workers if sandbox is not None else 1
-    records = benchmark.score_all(questions.samples, responses, plan.task.score, plan.meter, workers)
+    records = grading.score_all(questions.samples, responses, plan.task.score, plan.meter, workers)
     return unscored_records(records) if plan.random_weights else records
 
 

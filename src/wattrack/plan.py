@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from wattrack import wiring
+from wattrack import checks, wiring
 from wattrack.errors import ConfigError
 from wattrack.identity import job_name, run_key
 from wattrack.monitors.carbon import CarbonMeter
@@ -35,7 +35,7 @@ class Plan:
         cls, cfg: DictConfig, output_dir: Path, sweep_id: str | None, swept: tuple[str, ...] = ()
     ) -> "Plan":
         """Check values and build every part; ConfigError before anything heavy is imported."""
-        wiring.check(cfg)
+        checks.check(cfg)
         if cfg.judge.model_id is not None:
             raise ConfigError("judge.model_id: a judge is asked afterwards: wattrack score RUN judge.model_id=...")
         if cfg.similarity.model_id is not None:

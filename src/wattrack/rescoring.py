@@ -12,10 +12,11 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from wattrack import benchmark, config, places, wiring
+from wattrack import checks, config, grading, places, wiring
 from wattrack.engines.embedder import Embedder
 from wattrack.errors import ConfigError, DatasetError, ScoringError
-from wattrack.identity import flatten, job_name, rescored_key
+from wattrack.flat import flatten
+from wattrack.identity import job_name, rescored_key
 from wattrack.job import job_start
 from wattrack.judging import Judged, judge
 from wattrack.refusal import choices
@@ -105,7 +106,7 @@ def rescore(run: str, overrides: Sequence[str], console: Console) -> str | None:
         if str(job.cfg.model.weights) == "random":
             raise ConfigError(f"run {_id(job)} has random weights: there is nothing to score")
         cfg = settings_now(job.cfg, overrides)
-        wiring.check(cfg)
+        checks.check(cfg)
         task = wiring.build_task(cfg)
         if task.sandbox is not None:
             task.sandbox.require()
@@ -218,7 +219,7 @@ def _graded(job: Run, task: Task, questions: Questions, cfg: DictConfig, folder:
         return judge(engine, task.judging, questions.samples, responses, folder, console)
     workers = task.sandbox.workers if task.sandbox is not None else 1
     try:
-        return Judged(records=benchmark.records(questions.samples, responses, task.score, workers), revision=None)
+        return Judged(records=grading.records(questions.samples, responses, task.score, workers), revision=None)
     except Exception as e:
         raise ScoringError(f"the scorer of {task.protocol} failed: {type(e).__name__}: {e}") from e
 

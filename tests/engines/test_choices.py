@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from engines.tiny_models import SHAPE, ask_choices, build_model
-from wattrack.engines.choices import ChoiceRow, Option, lay
+from wattrack.engines.choices import lay
 from wattrack.engines.hf import HFEngine
 from wattrack.engines.packing import ROOT
+from wattrack.engines.rows import ChoiceRow, Option
 from wattrack.schema import Candidate, ChoiceRequest
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import CHECKOUT, Compose, flat_response
-from wattrack import wiring
+from wattrack import checks, wiring
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.metrics.families.exact_match import BBH_TASKS
 from wattrack.schema import Request, Response, Sample
@@ -116,7 +116,7 @@ def two_tasks(composed: Compose, folder: Path, *overrides: str) -> Task:
         (folder / f"{task}.json").write_text(json.dumps({"canary": "x", "examples": rows}), "utf-8")
     cfg = composed("dataset=bbh", "dataset.parts=[snarks,navigate]", *overrides)
     cfg.dataset.data_dir = str(folder)
-    wiring.check(cfg)
+    checks.check(cfg)
     return wiring.build_task(cfg)
 
 
@@ -151,7 +151,7 @@ def test_a_missing_part_is_named(composed: Compose, tmp_path: Path) -> None:
 
 def test_a_preamble_needs_a_completion(composed: Compose) -> None:
     with pytest.raises(ConfigError, match=r"protocols\.cot\.preamble: only for style completion, not chat"):
-        wiring.check(composed("dataset=bbh", "dataset.protocols.cot.style=chat"))
+        checks.check(composed("dataset=bbh", "dataset.protocols.cot.style=chat"))
 
 
 def test_every_part_has_its_metric(composed: Compose) -> None:

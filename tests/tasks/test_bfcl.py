@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from support import Compose, flat_response
-from wattrack import wiring
-from wattrack.benchmark import references
+from wattrack import checks, wiring
 from wattrack.errors import DatasetError
+from wattrack.grading import references
 from wattrack.metrics.rows import METRICS
 from wattrack.schema import Record, Request, Response, Sample
 from wattrack.tasks import bfcl
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 def build(composed: Compose, folder: Path, *overrides: str) -> Task:
     cfg = composed("dataset=bfcl", *overrides)
     cfg.dataset.data_dir = str(folder)
-    wiring.check(cfg)
+    checks.check(cfg)
     return wiring.build_task(cfg)
 
 

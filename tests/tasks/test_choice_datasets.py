@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support import Compose
-from wattrack import wiring
+from wattrack import checks, wiring
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.schema import Candidate, ChoiceRequest
 from wattrack.tasks.task import Questions, Task
@@ -23,7 +23,7 @@ def write(folder: Path, **splits: Rows) -> None:
 def task(composed: Compose, folder: Path, name: str, *overrides: str) -> Task:
     cfg = composed(f"dataset={name}", "dataset.order=file", "dataset.rows=null", *overrides)
     cfg.dataset.data_dir = str(folder)
-    wiring.check(cfg)
+    checks.check(cfg)
     return wiring.build_task(cfg)
 
 
@@ -249,7 +249,7 @@ def test_a_bad_row_is_refused_with_its_field(
 )
 def test_settings_without_meaning_are_refused(composed: Compose, overrides: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        wiring.check(composed("dataset=mmlu", *overrides))
+        checks.check(composed("dataset=mmlu", *overrides))
 
 
 def test_an_engine_without_log_probabilities_is_refused(composed: Compose) -> None:

@@ -12,7 +12,7 @@ import yaml
 
 from dataset_runs import CASES
 from support import CHECKOUT, Compose, flat_response
-from wattrack import benchmark, wiring
+from wattrack import grading, wiring
 from wattrack.metrics.rows import METRICS
 from wattrack.schema import Record, Sample
 from wattrack.scorers.wattbot import is_blank
@@ -53,7 +53,7 @@ def said(task: Task, samples: Sequence[Sample], text: str | Callable[[Sample], s
         )
         for s in samples
     ]  # fmt: skip
-    records = benchmark.records(samples, responses, task.score)
+    records = grading.records(samples, responses, task.score)
     own = task.aggregate(records) if task.aggregate is not None else {}
     return {**quality(records), **{f"quality/{k}": v for k, v in own.items()}}, list(records)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import Compose, flat_response
-from wattrack import wiring
+from wattrack import checks, wiring
 from wattrack.errors import ConfigError
 from wattrack.schema import Request, Response, Sample
 from wattrack.tasks import perf
@@ -96,7 +96,7 @@ REFUSED = [
 @pytest.mark.parametrize(("override", "message"), REFUSED)
 def test_lengths_that_cannot_be_exact_are_refused(composed: Compose, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        wiring.check(composed("dataset=perf", override))
+        checks.check(composed("dataset=perf", override))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_lengths_that_cannot_be_exact_are_refused(composed: Compose, override: s
 )
 def test_lengths_that_are_not_exact_cannot_be_drawn(composed: Compose, name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        wiring.check(composed("dataset=prompts", f"dataset.protocols.chat.{name}=5"))
+        checks.check(composed("dataset=prompts", f"dataset.protocols.chat.{name}=5"))
 
 
 def test_repeats_of_a_text_are_other_prompts(composed: Compose) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import Compose
-from wattrack import benchmark, wiring
+from wattrack import checks, grading, wiring
 from wattrack.errors import DatasetError
 from wattrack.schema import ChoiceRequest, Request, Sample
 from wattrack.tasks import gpqa
@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 def build(composed: Compose, folder: Path, *overrides: str) -> Task:
     cfg = composed("dataset=gpqa", f"dataset.data_dir={folder}", *overrides)
-    wiring.check(cfg)
+    checks.check(cfg)
     return wiring.build_task(cfg)
 
 
@@ -93,7 +93,7 @@ def test_both_prompts_to_the_character(composed: Compose, folder: Path) -> None:
 def test_the_references_satisfy_their_scorer(composed: Compose, folder: Path, protocol: str) -> None:
     task = build(composed, folder, f"dataset.protocol={protocol}")
     samples, _ = task.samples(None, 0)
-    assert benchmark.references(samples, task.score) == (0, 20)
+    assert grading.references(samples, task.score) == (0, 20)
 
 
 def test_rows_as_the_hub_gives_them_and_bad_ones(composed: Compose, tmp_path: Path) -> None:

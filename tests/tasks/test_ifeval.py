@@ -6,8 +6,8 @@ import pytest
 
 from support import CHECKOUT, Compose, flat_response
 from wattrack import wiring
-from wattrack.benchmark import references
 from wattrack.errors import DatasetError
+from wattrack.grading import references
 from wattrack.schema import Record, Response
 from wattrack.scorers.instructions import CHECKERS
 from wattrack.summary import quality

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from support import Compose, flat_response
-from wattrack import wiring
+from wattrack import checks, wiring
 from wattrack.errors import DatasetError
 from wattrack.schema import Response, Sample
 from wattrack.tasks.json_output import to_sample
@@ -15,7 +15,7 @@ from wattrack.tasks.task import Task
 @pytest.fixture
 def task(composed: Compose) -> Task:
     cfg = composed("dataset=json_output")
-    wiring.check(cfg)
+    checks.check(cfg)
     return wiring.build_task(cfg)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from support import CHECKOUT, Compose, flat_response
-from wattrack import wiring
+from wattrack import checks, wiring
 from wattrack.schema import ChoiceRequest, Response, Sample
 from wattrack.tasks.task import Questions, Task
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the published rows ar
 
 def task(composed: Compose, name: str, *overrides: str) -> Task:
     cfg = composed(f"dataset={name}", f"dataset.data_dir={DATA / name}", *overrides)
-    wiring.check(cfg)
+    checks.check(cfg)
     return wiring.build_task(cfg)
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from engines.tiny_models import build_model
 from support import Compose
-from wattrack import wiring
+from wattrack import checks, wiring
 from wattrack.engines.hf import HFEngine
-from wattrack.engines.prefixes import common
+from wattrack.engines.rows import common
 from wattrack.prompts.lengths import drawn_length
 from wattrack.prompts.seeds import derived_seed
 from wattrack.schema import Request, Response
@@ -39,7 +39,7 @@ def questions(
     composed: Compose, *overrides: str, limit: int | None = None, seed: int = 0, repeats: int = 1
 ) -> Questions:
     cfg = composed("dataset=sonnet", *overrides)
-    wiring.check(cfg)
+    checks.check(cfg)
     return wiring.build_task(cfg).questions(limit, seed, repeats)
 
 

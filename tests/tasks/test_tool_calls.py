@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from support import Compose, flat_response
-from wattrack import benchmark, wiring
+from wattrack import checks, grading, wiring
 from wattrack.errors import DatasetError
 from wattrack.schema import Response, Sample
 from wattrack.summary import quality
@@ -23,7 +23,7 @@ PATTERNS = {LE_GUIN: "Ursula Le Guin", "(?i)moby[ -]dick": "moby dick", ".*": "t
 @pytest.fixture
 def task(composed: Compose) -> Task:
     cfg = composed("dataset=tool_calls")
-    wiring.check(cfg)
+    checks.check(cfg)
     return wiring.build_task(cfg)
 
 
@@ -68,12 +68,12 @@ def test_gold_scores_1_and_silence_0(task: Task) -> None:
 def test_no_call_cases_stay_out_of_the_mean(task: Task) -> None:
     samples = task.samples(None, 0)[0]
     told = [answered(s, gold(s) if s.data["expected"] else "[get_weather(city='x')]") for s in samples]
-    records = [benchmark.record(s, r, task.score) for s, r in zip(samples, told, strict=True)]
+    records = [grading.record(s, r, task.score) for s, r in zip(samples, told, strict=True)]
     found = quality(records)
     assert (found["quality/score"], found["quality/exact_success"], found["quality/irrelevance_accuracy"]) == (1, 1, 0)
     assert found["quality/n"] == len(samples)
     assert found["quality/score_n"] == sum(bool(s.data["expected"]) for s in samples) >= 20
-    failed = [benchmark.record(s, answered(s, "", error="lost"), task.score) for s in samples]
+    failed = [grading.record(s, answered(s, "", error="lost"), task.score) for s in samples]
     assert (quality(failed)["quality/score"], quality(failed)["quality/irrelevance_accuracy"]) == (0, 0)
     assert sum(math.isnan(r.score) for r in failed) == sum(not s.data["expected"] for s in samples)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from support import CHECKOUT, Compose
-from wattrack import wiring
+from wattrack import checks, wiring
 from wattrack.errors import DatasetError
 from wattrack.tasks import toolllama
 
@@ -15,7 +15,7 @@ DATA = CHECKOUT.parent / "shared" / "data" / "toolllama"
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published rows are not beside the checkout")
 def test_every_published_row_becomes_a_question(composed: Compose) -> None:
     cfg = composed("dataset=toolllama", f"dataset.data_dir={DATA}")
-    wiring.check(cfg)
+    checks.check(cfg)
     questions = wiring.build_task(cfg).questions(None, 0, 1)
     assert len({s.id for s in questions.samples}) == len(questions.requests) == 600
     assert {s.group for s in questions.samples} == set(toolllama.SUBSETS)

@@ -10,7 +10,7 @@ import pytest
 
 from scorers.hostile import hostile_texts
 from support import CHECKOUT, Compose, flat_response
-from wattrack import benchmark, wiring
+from wattrack import checks, grading, wiring
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.metrics.rows import METRICS
 from wattrack.schema import Record, Request, Response, Sample
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
 
 def build(composed: Compose, folder: Path, *overrides: str) -> Task:
     cfg = composed("dataset=wattbot", f"dataset.data_dir={folder}", "dataset.order=file", *overrides)
-    wiring.check(cfg)
+    checks.check(cfg)
     return wiring.build_task(cfg)
 
 
@@ -62,7 +62,7 @@ def answer(value: object, refs: object = "is_blank") -> str:
 
 def graded(task: Task, samples: list[Sample], replies: list[str]) -> tuple[list[Record], dict[str, float | None]]:
     """(records, the overall scores)."""
-    records = [benchmark.record(s, reply(text), task.score) for s, text in zip(samples, replies, strict=True)]
+    records = [grading.record(s, reply(text), task.score) for s, text in zip(samples, replies, strict=True)]
     return records, dict(wattbot.aggregate(records))
 
 
@@ -251,7 +251,7 @@ def test_a_failed_question_counts_as_wrong_everywhere(composed: Compose, folder:
 def test_the_references_satisfy_their_scorer(composed: Compose, folder: Path) -> None:
     task = build(composed, folder)
     samples, _ = task.samples(None, 0)
-    assert benchmark.references(samples, task.score) == (0, 6)
+    assert grading.references(samples, task.score) == (0, 6)
     assert all(task.score(s, reply(s.target)).metrics["wattbot_weighted"] == 1 for s in samples)
 
 

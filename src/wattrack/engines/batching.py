@@ -4,49 +4,16 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from wattrack.answering import ErrorKind, Usage
+from wattrack.engines.rows import Tokenised, failed, is_out_of_memory, one_line
 from wattrack.errors import EngineError, WattrackError
-from wattrack.schema import ChoiceRequest, Request, Response
+from wattrack.schema import Response
 
 log = logging.getLogger(__name__)
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "cublas_status_alloc_failed")
 _BROKEN_AFTER = 3
 """Single rows failing one after the other, without any success, that prove the engine itself broken."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One request, rendered and tokenised."""
-
-    request: Request
-    ids: tuple[int, ...]
-    """Prompt ids including special tokens, without padding."""
-    prompt_text: str
-    """The ids decoded again: what the model reads, special tokens shown."""
-
-    @property
-    def new_tokens(self) -> int:
-        """The most that it may be answered with."""
-        return self.request.generation.max_new_tokens
-
-
-class Tokenised(Protocol):
-    """What batching needs to know of a row."""
-
-    @property
-    def request(self) -> Request | ChoiceRequest:
-        """What was asked."""
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """Its tokens, or the longest of its alternatives."""
-
-    @property
-    def prompt_text(self) -> str:
-        """The prompt as the model reads it."""
 
 
 R = TypeVar("R", bound=Tokenised)
@@ -58,34 +25,6 @@ class _Failure:
 
     reason: str
     out_of_memory: bool
-
-
-def failed(
-    request: Request | ChoiceRequest, reason: str, *, row: Tokenised | None = None, kind: ErrorKind = "broken"
-) -> Response:
-    """The Response of a request that could not be answered."""
-    return Response(
-        sample_id=request.sample_id,
-        repeat=request.repeat,
-        text="",
-        finish_reason="error",
-        usage=Usage(input_tokens=len(row.ids) if row else 0, output_tokens=0),
-        error=reason,
-        error_kind=kind,
-        prompt_text=row.prompt_text if row else "",
-    )
-
-
-def one_line(error: BaseException) -> str:
-    """Type and message of an exception on one line of bounded length."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that device or host memory ran out, whichever library says it."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _OUT_OF_MEMORY)
 
 
 class Batcher:

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerFast
 
-from wattrack.engines.batching import one_line
 from wattrack.engines.grammar import library, require, rewritten
+from wattrack.engines.rows import one_line
 from wattrack.errors import EngineError
 from wattrack.schema import Request
 from wattrack.scorers import reasoning

@@ -8,9 +8,9 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
 from wattrack.answering import Timing, Usage
-from wattrack.engines.batching import Row, failed
 from wattrack.engines.constraint import ConstraintProcessor, Grammars, failure
 from wattrack.engines.loading import Loaded
+from wattrack.engines.rows import Row, failed
 from wattrack.engines.stamps import SeededSampler, StampStreamer, StopRows
 from wattrack.engines.stops import StopStrings
 from wattrack.errors import EngineError

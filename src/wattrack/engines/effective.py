@@ -9,8 +9,8 @@ import torch
 from transformers import BitsAndBytesConfig
 from transformers.cache_utils import QuantizedCache
 
-from wattrack.engines.batching import one_line
 from wattrack.engines.fit import cpu_computes_bf16
+from wattrack.engines.rows import one_line
 from wattrack.engines.settings import Settings
 from wattrack.errors import EngineError
 from wattrack.facts import Device

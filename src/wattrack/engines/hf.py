@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from wattrack.answering import ALL, Load
-from wattrack.engines.batching import Batcher, failed, one_line
+from wattrack.engines.batching import Batcher
 from wattrack.engines.checkpoint import Checkpoint, locate
 from wattrack.engines.fit import Fit, refuse_if_too_big
+from wattrack.engines.rows import failed, one_line
 from wattrack.engines.settings import Settings
 from wattrack.errors import EngineError
 from wattrack.facts import EngineFacts, EngineIdentity

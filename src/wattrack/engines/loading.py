@@ -15,12 +15,12 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging as transformers_logging
 
 from wattrack.engines import heap, onednn
-from wattrack.engines.batching import is_out_of_memory, one_line
 from wattrack.engines.checkpoint import Checkpoint
 from wattrack.engines.effective import Effective, quantizer, resolve
 from wattrack.engines.fit import GIB, Fit
 from wattrack.engines.kept import KEEPER, Kept, Key, give_back, in_use_bytes
 from wattrack.engines.prediction import predict
+from wattrack.engines.rows import is_out_of_memory, one_line
 from wattrack.engines.settings import Settings
 from wattrack.engines.thinking import Marks
 from wattrack.errors import EngineError

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from wattrack.engines import ropes
-from wattrack.engines.batching import Batcher, Row, one_line
-from wattrack.engines.choices import ChoiceRow, score_naive
+from wattrack.engines.batching import Batcher
 from wattrack.engines.decoding import Plan, decode_batch
 from wattrack.engines.loading import Loaded
+from wattrack.engines.plain_choices import score_naive
+from wattrack.engines.rows import ChoiceRow, Row, one_line
 from wattrack.schema import Response
 
 log = logging.getLogger(__name__)

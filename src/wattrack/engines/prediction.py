@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 
 from wattrack.engines.effective import Effective
 from wattrack.engines.fit import Fit, Shape, Work, free_bytes, kv_bytes_per_token
-from wattrack.engines.prefixes import common
+from wattrack.engines.rows import common
 from wattrack.engines.settings import Settings
 from wattrack.schema import ChoiceRequest, Request
 

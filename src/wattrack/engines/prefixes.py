@@ -7,6 +7,8 @@ token is ever cut.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from wattrack.engines.rows import common
+
 PASS_OVERHEAD_TOKENS = 64
 """What one more pass over a prefix costs besides its tokens, in tokens: keeps tiny groups together."""
 
@@ -27,20 +29,6 @@ class _Open:
 
     shared: int
     rows: list[int]
-
-
-def common(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common prefix."""
-    low, high = 0, min(len(a), len(b))
-    if a[:high] == b[:high]:
-        return high
-    while high - low > 1:  # a[:low] agrees, a[:high] does not
-        middle = (low + high) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low
 
 
 def group(sequences: Sequence[tuple[int, ...]], overhead: int = PASS_OVERHEAD_TOKENS) -> list[Group]:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jinja2.exceptions import TemplateError
 
 from wattrack.answering import ErrorKind
-from wattrack.engines.batching import Row, failed, one_line
-from wattrack.engines.choices import ChoiceRow, Option
-from wattrack.engines.prefixes import common
+from wattrack.engines.rows import ChoiceRow, Option, Row, common, failed, one_line
 from wattrack.engines.tails import encode
 from wattrack.errors import EngineError
 from wattrack.prompts.tools import described

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from wattrack.answering import ALL, Load
-from wattrack.engines.batching import failed
+from wattrack.engines.rows import failed
 from wattrack.errors import DatasetError, EngineError
 from wattrack.facts import EngineFacts, EngineIdentity
 from wattrack.journal import read_journal

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from wattrack.engines.attention import Prefix, Step, running
-from wattrack.engines.batching import Row
 from wattrack.engines.constraint import Grammars, failure
 from wattrack.engines.decoding import Answer
 from wattrack.engines.packing import forward, straight
+from wattrack.engines.rows import Row
 from wattrack.engines.stamps import Sampler
 from wattrack.engines.stops import StopStrings
 from wattrack.schema import Generation

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import torch
 
 from wattrack.engines.attention import Prefix, sharing
-from wattrack.engines.batching import Row
-from wattrack.engines.choices import ChoiceRow, Option, score_naive, score_packed
+from wattrack.engines.choices import score_packed
 from wattrack.engines.loading import Loaded
 from wattrack.engines.packing import compute_prefix
+from wattrack.engines.plain_choices import score_naive
 from wattrack.engines.rolling import Limits, RollingBatch
+from wattrack.engines.rows import ChoiceRow, Option, Row
 from wattrack.engines.stops import StopStrings
 from wattrack.schema import Candidate, ChoiceRequest, Generation, Request
 

@@ -8,14 +8,15 @@ from dataclasses import replace
 
 from wattrack.answering import Timing
 from wattrack.engines.attention import Prefix, sharing
-from wattrack.engines.batching import Batcher, Row, is_out_of_memory, one_line
-from wattrack.engines.choices import ChoiceRow, score_packed
+from wattrack.engines.batching import Batcher
+from wattrack.engines.choices import score_packed
 from wattrack.engines.decoding import Plan, respond
 from wattrack.engines.loading import Loaded
 from wattrack.engines.naive import NaiveMode
 from wattrack.engines.packing import compute_prefix
 from wattrack.engines.prefixes import PASS_OVERHEAD_TOKENS, group
 from wattrack.engines.rolling import Limits, RollingBatch
+from wattrack.engines.rows import ChoiceRow, Row, is_out_of_memory, one_line
 from wattrack.schema import Response
 
 log = logging.getLogger(__name__)

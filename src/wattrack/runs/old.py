@@ -10,7 +10,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from wattrack.errors import ConfigError, DatasetError
-from wattrack.identity import flatten
+from wattrack.flat import flatten
 from wattrack.journal import response_from_json
 from wattrack.runs.layout import PHASES, SUMMARY
 from wattrack.runs.manifest import Identity, Manifest, Outcome, Settled
