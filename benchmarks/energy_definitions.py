@@ -36,8 +36,8 @@ from typing import Any
 
 from wattrack.monitors.gpu_energy import Counter, over_window
 from wattrack.monitors.nvml import gpu_indices
+from wattrack.results.summary import latency
 from wattrack.schema import Energy, Response
-from wattrack.summary import latency
 
 PERIOD_S = 0.1
 Reading = tuple[float, int, float]

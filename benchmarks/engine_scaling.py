@@ -105,7 +105,7 @@ def main() -> None:
         # Lap by lap, so that a slow moment of a shared machine does not fall on one case alone.
         for lap in range(options.laps):
             for case, results in found.items():
-                workload = workloads.build(case.task, options.data, options.questions * case.factor, tokenizer)
+                workload = workloads.workload(case.task, options.data, options.questions * case.factor, tokenizer)
                 results.append(run(case, workload, folder, options.dtype))
                 print(f"lap {lap}: {case}: {results[-1]['request_s']:.2f} s", file=sys.stderr, flush=True)
     print(HEADER)

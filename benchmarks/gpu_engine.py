@@ -35,7 +35,7 @@ from transformers import AutoConfig, AutoTokenizer, ContinuousBatchingConfig, Ge
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM as _AutoModel
 
 from wattrack.engines.hf import HFEngine
-from wattrack.engines.random_weights import build
+from wattrack.engines.weights.random_weights import build
 from wattrack.schema import Generation, Request
 
 GIB = 2**30

@@ -16,10 +16,10 @@ import threading
 
 from overhead import bare_s, prepare, show
 
-from wattrack import wiring
 from wattrack.errors import MonitorError
 from wattrack.monitors.sampler import Sampler
 from wattrack.protocols import Monitor
+from wattrack.settings import build
 
 SAMPLE_HZ = 10.0
 QUESTIONS = 64
@@ -42,7 +42,7 @@ def main(laps: int, model: str, hardware: str) -> None:
     """Measure and print one table."""
     cfg, _, engine, requests = prepare(model, f"hardware={hardware}")
     requests = requests[:QUESTIONS]
-    monitors = opened(wiring.build_monitors(cfg))
+    monitors = opened(build.monitors(cfg))
     cpu_s, wall_s = 0.0, 0.0
 
     def sampled_s() -> float:

@@ -22,11 +22,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from wattrack import benchmark, config, places, wiring
+from wattrack import places
+from wattrack.job import loop
 from wattrack.journal import Journal
 from wattrack.progress import JobProgress
 from wattrack.protocols import Engine
 from wattrack.schema import Request, Response
+from wattrack.settings import build, config
 from wattrack.tasks.task import Task
 
 QUESTIONS = 256
@@ -48,7 +50,7 @@ def measured_s(engine: Engine, requests: list[Request], cfg: DictConfig, task: T
     def score(response: Response) -> float:
         return task.score(samples[response.sample_id], response).value
 
-    carbon, meter = wiring.build_carbon(cfg), wiring.build_meter(cfg)
+    carbon, meter = build.carbon(cfg), build.meter(cfg)
     carbon.open()
     with tempfile.TemporaryDirectory() as folder, meter:
         console = Console(file=io.StringIO(), force_terminal=True)
@@ -56,7 +58,7 @@ def measured_s(engine: Engine, requests: list[Request], cfg: DictConfig, task: T
             Journal(Path(folder) / "r.jsonl") as journal,
             JobProgress(console, "x", len(requests), score) as progress,
         ):
-            benchmark.collect(engine, requests, meter, journal, progress)
+            loop.collect(engine, requests, meter, journal, progress)
         window = meter.readings().window("generate")
     carbon.close()
     assert window is not None
@@ -77,7 +79,7 @@ def prepare(model: str, *overrides: str) -> tuple[DictConfig, Task, Engine, list
     OmegaConf.register_new_resolver("wattrack_root", lambda: str(places.root()), replace=True)
     with initialize_config_dir(str(places.conf_dir()), version_base="1.3"):
         cfg = compose("config", overrides=[f"model={model}", *overrides])
-    task, engine = wiring.build_task(cfg), wiring.build_engine(cfg)
+    task, engine = build.task(cfg), build.engine(cfg)
     samples, _ = task.samples(QUESTIONS, 0)
     requests = task.requests(samples, 0, 1)
     engine.load()

@@ -165,7 +165,7 @@ def measure(name: str, options: argparse.Namespace, setting: Setting) -> list[st
     tokenizer = AutoTokenizer.from_pretrained(setting.model)
     if tokenizer("x").input_ids != tokenizer("x", add_special_tokens=False).input_ids:
         sys.exit("the tokenizer adds special tokens: chat texts would get them twice")
-    workload = workloads.build(name, options.data, options.questions or QUESTIONS[name], tokenizer)
+    workload = workloads.workload(name, options.data, options.questions or QUESTIONS[name], tokenizer)
     peer = Tool(
         python=str(options.peer_python),
         driver="run_lm_eval.py",

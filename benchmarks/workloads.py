@@ -13,8 +13,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from transformers import PreTrainedTokenizerBase
 
-from wattrack import config, places, wiring
+from wattrack import places
 from wattrack.schema import ChoiceRequest, Request
+from wattrack.settings import build, config
 
 PROTOCOLS = {
     "mmlu": ("mmlu", "base"),
@@ -31,7 +32,7 @@ MMLU_SUBJECTS = ("astronomy", "marketing")
 Workload = dict[str, Any]
 
 
-def build(name: str, data: Path, questions: int, tokenizer: PreTrainedTokenizerBase) -> Workload:
+def workload(name: str, data: Path, questions: int, tokenizer: PreTrainedTokenizerBase) -> Workload:
     """The workload of that name, from the first rows of its file."""
     requests = _requests(*PROTOCOLS[name], data, questions)
     if len(requests) < questions:
@@ -54,7 +55,7 @@ def _requests(dataset: str, protocol: str, data: Path, questions: int) -> Sequen
     OmegaConf.register_new_resolver("wattrack_root", lambda: str(places.root()), replace=True)
     overrides = [f"dataset={dataset}", f"dataset.protocol={protocol}", f"dataset.data_dir={data / dataset}"]
     with initialize_config_dir(str(places.conf_dir()), version_base="1.3"):
-        task = wiring.build_task(compose("config", overrides=[*overrides, "dataset.order=file"]))
+        task = build.task(compose("config", overrides=[*overrides, "dataset.order=file"]))
     if dataset != "mmlu":
         return task.questions(questions, 0, 1).requests
     every = task.questions(None, 0, 1)

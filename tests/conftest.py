@@ -18,7 +18,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from support import CHECKOUT, Command, Compose
-from wattrack import cli, config, places
+from wattrack import cli, places
+from wattrack.settings import config
 
 
 def pytest_collection_finish() -> None:

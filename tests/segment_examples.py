@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from support import flat_response
+from wattrack.job.segments import SegmentLog
 from wattrack.journal import Journal
 from wattrack.schema import CarbonReading, Energy, Readings, Response, Window
-from wattrack.segments import SegmentLog
 
 NONE = Energy(joules=None, source="unavailable", detail="no sensor")
 CARBON = CarbonReading(

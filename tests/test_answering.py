@@ -4,7 +4,7 @@ import pytest
 
 from wattrack.answering import Load, Timing, Usage
 from wattrack.facts import Device, EngineFacts
-from wattrack.footprint import without_machine
+from wattrack.results.footprint import without_machine
 from wattrack.schema import Energy, Readings, Response, Window
 
 

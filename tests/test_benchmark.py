@@ -10,11 +10,11 @@ import pytest
 from scripted import ChoiceEngine, TextEngine
 from support import flat_response
 from wattrack.answering import ALL, Load
-from wattrack.benchmark import collect, latency_probe, warm_up
 from wattrack.engines.replay import ReplayEngine
 from wattrack.errors import EngineError
 from wattrack.facts import EngineFacts, EngineIdentity
-from wattrack.grading import score_all
+from wattrack.job.grading import score_all
+from wattrack.job.loop import collect, latency_probe, warm_up
 from wattrack.journal import Journal, read_journal
 from wattrack.protocols import Capabilities
 from wattrack.schema import Candidate, ChoiceRequest, Generation, Request, Response, Sample, Score

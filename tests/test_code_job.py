@@ -7,7 +7,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from wattrack import benchmark
+from wattrack.job import loop
 from wattrack.metrics.rows import METRICS
 from wattrack.sandbox import check
 from wattrack.sandbox.check import LEVELS, Sandbox
@@ -40,7 +40,7 @@ def test_programs_run_after_everything_measured(
 ) -> None:
     measuring: list[str] = []
     ran: list[bool] = []
-    collect, run = benchmark.collect, Sandbox.check
+    collect, run = loop.collect, Sandbox.check
 
     def collecting(*args: object) -> object:
         measuring.append("generate")
@@ -53,7 +53,7 @@ def test_programs_run_after_everything_measured(
         ran.append(bool(measuring))
         return run(sandbox, program)
 
-    monkeypatch.setattr(benchmark, "collect", collecting)
+    monkeypatch.setattr(loop, "collect", collecting)
     monkeypatch.setattr(Sandbox, "check", checking)
     assert ask("repeats=5", "sandbox.allow=true") == 0
     assert ran and not any(ran)

@@ -10,9 +10,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from support import CHECKOUT, Command, Compose
-from wattrack import checks, wiring
 from wattrack.errors import ConfigError
 from wattrack.metrics.rows import METRICS
+from wattrack.settings import build, checks
 
 CONF = CHECKOUT / "conf"
 
@@ -28,10 +28,10 @@ GROUPS = ("model", "dataset", "engine", "preset", "hardware")
 def test_every_yaml_composes_and_builds(composed: Compose, choice: str) -> None:
     cfg = composed(choice, *(["engine.path=recorded.jsonl"] if choice == "engine=replay" else []))
     checks.check(cfg)
-    wiring.build_task(cfg)
-    wiring.build_engine(cfg)
-    wiring.build_meter(cfg)
-    wiring.build_carbon(cfg)
+    build.task(cfg)
+    build.engine(cfg)
+    build.meter(cfg)
+    build.carbon(cfg)
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
 
@@ -45,7 +45,7 @@ def test_the_first_protocol_of_a_dataset_is_its_default(composed: Compose, name:
 def test_every_experiment_composes(composed: Compose, name: str) -> None:
     cfg = composed(f"experiment={name}")
     checks.check(cfg)
-    wiring.build_task(cfg)
+    build.task(cfg)
 
 
 @pytest.mark.parametrize("mode", ["run", "sweep"])
@@ -66,11 +66,11 @@ def test_composing_imports_nothing_heavy() -> None:
     import subprocess
 
     code = (
-        "import sys; sys.argv=['x']; from hydra import compose, initialize_config_dir; from wattrack import *\n"
-        "from wattrack import checks, config, places, wiring; from omegaconf import OmegaConf\n"
+        "import sys; sys.argv=['x']; from hydra import compose, initialize_config_dir; from omegaconf import OmegaConf\n"
+        "from wattrack import places; from wattrack.settings import build, checks, config\n"
         "config.register(); OmegaConf.register_new_resolver('wattrack_root', lambda: '.')\n"
         "initialize_config_dir(str(places.conf_dir()), version_base='1.3'); cfg = compose('config')\n"
-        "checks.check(cfg); wiring.build_task(cfg); wiring.build_engine(cfg)\n"
+        "checks.check(cfg); build.task(cfg); build.engine(cfg)\n"
         "print(sorted({'torch','mlflow','transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
@@ -151,7 +151,7 @@ def test_prompt_and_version_move_together(composed: Compose) -> None:
         cfg = composed(f"dataset={name}")
         for protocol in cfg.dataset.protocols:
             cfg.dataset.protocol = protocol
-            task = wiring.build_task(cfg)
+            task = build.task(cfg)
             found[task.protocol] = task.prompt.sha256()[:8]
     assert found == PROMPTS
 
@@ -222,5 +222,5 @@ def test_a_mistake_in_a_users_yaml_is_refused(src_run: Command, tmp_path: Path) 
 
 def test_model_location_names_the_choices() -> None:
     with pytest.raises(ConfigError, match="embedded:demo_s"):
-        wiring.model_location("embedded:nope")
-    assert wiring.model_location("Qwen/Qwen2.5-0.5B-Instruct") == "Qwen/Qwen2.5-0.5B-Instruct"
+        build.model_location("embedded:nope")
+    assert build.model_location("Qwen/Qwen2.5-0.5B-Instruct") == "Qwen/Qwen2.5-0.5B-Instruct"

@@ -8,13 +8,14 @@ import pytest
 
 from support import Compose
 from test_job import runs
-from wattrack import checks, cli, wiring
+from wattrack import cli
 from wattrack.engines.hf import HFEngine
 from wattrack.errors import ConfigError, DatasetError, EngineError
-from wattrack.identity import run_key
-from wattrack.plan import Plan
+from wattrack.job.identity import run_key
+from wattrack.job.plan import Plan
 from wattrack.protocols import Capabilities
 from wattrack.results.conditions import LATENCY, THROUGHPUT
+from wattrack.settings import build, checks
 
 Runner = Callable[..., int]
 
@@ -29,7 +30,7 @@ def test_free_and_constrained_say_the_same_words_and_are_two_runs(composed: Comp
     for protocol in (free, "constrained"):
         cfg = composed(f"dataset={dataset}", f"dataset.protocol={protocol}")
         checks.check(cfg)
-        questions = wiring.build_task(cfg).questions(None, 0, 1)
+        questions = build.task(cfg).questions(None, 0, 1)
         assert questions.facts.protocol.startswith(f"{dataset}/{protocol}@")
         keys.add(run_key(cfg, questions.facts, questions.prompt, None))
         asked.append(questions.requests)
@@ -58,10 +59,10 @@ def test_rows_without_a_schema_and_engines_without_masks_are_refused(
 ) -> None:
     cfg = composed("dataset=arithmetic", "dataset.protocols.chat.constrained=true")
     with pytest.raises(DatasetError, match="constrained decoding needs rows with a JSON Schema"):
-        wiring.build_task(cfg).questions(1, 0, 1)
+        build.task(cfg).questions(1, 0, 1)
     cfg = composed("model=demo_xs", "dataset=json_output", "dataset.protocol=constrained")
     assert Plan.from_config(cfg, tmp_path, None).name == "demo_xs · json_output · constrained"
-    monkeypatch.setattr("wattrack.engines.grammar.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("wattrack.engines.constrained.grammar.importlib.util.find_spec", lambda name: None)
     with pytest.raises(EngineError, match="needs the package llguidance"):
         Plan.from_config(cfg, tmp_path, None)
     monkeypatch.setattr(HFEngine, "capabilities", Capabilities())

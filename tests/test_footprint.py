@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wattrack.footprint import Prices, basis, codecarbon_difference_percent, cost, energy
 from wattrack.metrics.rows import unknown_metrics
+from wattrack.results.footprint import Prices, basis, codecarbon_difference_percent, cost, energy
 from wattrack.schema import CarbonReading, Energy, Readings, SystemSample, Window
 
 NONE = Energy(joules=None, source="unavailable", detail="no sensor")

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from support import Compose
-from wattrack import wiring
-from wattrack.flat import flatten
-from wattrack.identity import canonical_json, job_name, run_key
+from wattrack.job.identity import canonical_json, job_name, run_key
 from wattrack.schema import DatasetFacts
+from wattrack.settings import build
+from wattrack.settings.flat import flatten
 
 FACTS = DatasetFacts(
     name="gsm8k",
@@ -25,7 +25,7 @@ FACTS = DatasetFacts(
 def key(composed: Compose, *overrides: str, revision: str | None = None, digest: str = "d") -> str:
     cfg = composed("dataset=gsm8k", "model=qwen1_5b", *overrides)
     facts = replace(FACTS, source="elsewhere", digest=digest)
-    return run_key(cfg, facts, wiring.build_task(cfg).prompt, revision)
+    return run_key(cfg, facts, build.task(cfg).prompt, revision)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,14 @@ from own_rows import COUNT, STYLES
 from scripted import TextEngine
 from support import Compose, flat_response
 from test_benchmark import Windows
-from wattrack import benchmark, checks, grading, wiring
 from wattrack.answering import ALL, Load
 from wattrack.engines.hf import HFEngine
+from wattrack.job import grading, loop
 from wattrack.prompts.seeds import derived_seed
 from wattrack.protocols import Capabilities, Engine, Scorer
+from wattrack.results.summary import quality
 from wattrack.schema import ChoiceRequest, Record, Request, Response, Sample, Score
-from wattrack.summary import quality
+from wattrack.settings import build, checks
 from wattrack.tasks.task import Questions, Task
 
 TIMES = ("latency_s", "ttft_s", "batch_size", "started_unix_ms")
@@ -65,7 +66,7 @@ def task(composed: Compose, style: str, folder: Path, *overrides: str) -> Task:
     if checks.protocol(cfg).max_new_tokens > NEW_TOKENS:
         checks.protocol(cfg).max_new_tokens = NEW_TOKENS
     checks.check(cfg)
-    built = wiring.build_task(cfg)
+    built = build.task(cfg)
     # The same program is run once: a scorer is pure, and a process for each would take minutes.
     return replace(built, scorer=_remembering(built.scorer)) if built.sandbox is not None else built
 
@@ -84,7 +85,7 @@ def _remembering(scorer: Scorer) -> Scorer:
 
 
 def answered(engine: Engine, requests: Sequence[Request | ChoiceRequest]) -> list[Response]:
-    return benchmark.collect(engine, requests, Windows(), [], lambda response: None)  # type: ignore[arg-type]
+    return loop.collect(engine, requests, Windows(), [], lambda response: None)  # type: ignore[arg-type]
 
 
 def recorded(asked: Task, questions: Questions, responses: Sequence[Response]) -> tuple[Record, ...]:
@@ -183,7 +184,7 @@ def test_repeats_do_not_change_the_first_answer(composed: Compose, tmp_path: Pat
 @pytest.fixture(scope="module")
 def engines() -> Iterator[dict[tuple[str, int], HFEngine]]:
     """The smallest demo model in fp32, by mode and rows in flight."""
-    folder = wiring.model_location("embedded:demo_xs")
+    folder = build.model_location("embedded:demo_xs")
     found = {
         (mode, rows): HFEngine(model_id=folder, dtype="fp32", threads=1, mode=mode, batch_size=rows)
         for mode, rows in (("naive", 1), ("naive", 5), ("shared", 3))

@@ -15,8 +15,8 @@ from test_job import folders, runs
 from wattrack import cli
 from wattrack.answering import ALL, Load
 from wattrack.journal import read_journal
-from wattrack.judging import judge
 from wattrack.prompts.turns import TurnsPrompt
+from wattrack.rescoring.judging import judge
 from wattrack.schema import Generation, Message, Request, Response, Sample
 from wattrack.tasks.mt_bench_judge import MtBenchJudging
 

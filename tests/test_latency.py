@@ -7,8 +7,8 @@ import pytest
 from support import flat_response
 from test_summary import record
 from wattrack.answering import Timing, Usage
-from wattrack.latency import latency, latency_rows
 from wattrack.metrics.rows import METRICS
+from wattrack.results.latency import latency, latency_rows
 from wattrack.schema import Response
 
 

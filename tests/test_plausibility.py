@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from support import flat_response
-from wattrack import grading
 from wattrack.facts import Device, EngineFacts
-from wattrack.plausibility import CHECKS, Check, Evidence, examine, tags
+from wattrack.job import grading
+from wattrack.results.plausibility import CHECKS, Check, Evidence, examine, tags
 from wattrack.schema import Energy, Readings, Record, Response, Sample, Window
 from wattrack.scorers import choice, number
 

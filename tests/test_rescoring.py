@@ -15,10 +15,10 @@ from mlflow.entities import Run
 from omegaconf import OmegaConf
 
 from wattrack import cli
-from wattrack.config import Config
 from wattrack.errors import ConfigError
 from wattrack.journal import read_journal
-from wattrack.rescoring import settings_now
+from wattrack.rescoring.scoring import settings_now
+from wattrack.settings.config import Config
 from wattrack.tracking.series import rounded
 
 MARKER = "dataset.protocols.chat.scorer.marker"

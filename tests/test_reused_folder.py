@@ -15,7 +15,7 @@ KILLED_AT_EVERY_STEP = """
 import os, shutil, signal, sys
 from pathlib import Path
 from segment_examples import NOW, OpenWindow, answer, interrupted
-from wattrack.segments import SegmentLog, find, open_journal
+from wattrack.job.segments import SegmentLog, find, open_journal
 
 root, scenario = Path(sys.argv[1]), sys.argv[2]
 steps = [0, 0]  # taken, and the one that kills

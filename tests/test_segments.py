@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from segment_examples import CARBON, LOAD, NONE, NOW, OpenWindow, interrupted, joules, window
 from support import CHECKOUT
 from test_job import folders, runs
-from wattrack import benchmark, segments
 from wattrack.errors import DatasetError
+from wattrack.job import loop, segments
+from wattrack.job.segments import Segment, SegmentLog, find, of_machine, read, total
 from wattrack.journal import Journal, read_journal
 from wattrack.protocols import Engine
 from wattrack.runs.layout import SEGMENTS
 from wattrack.schema import CarbonReading, Response, Window
-from wattrack.segments import Segment, SegmentLog, find, of_machine, read, total
 
 Runner = Callable[..., int]
 TESTS = CHECKOUT / "tests"
@@ -76,7 +76,7 @@ import os, signal, sys
 from pathlib import Path
 from wattrack.monitors.host import HostMonitor
 from wattrack.monitors.meter import Meter
-from wattrack.segments import SegmentLog
+from wattrack.job.segments import SegmentLog
 
 with Meter([HostMonitor()]) as meter, meter.window("generate"):
     log = SegmentLog(Path(sys.argv[1]), "a", "here", meter, lambda: 1, None)
@@ -168,7 +168,7 @@ KILLED_BETWEEN_BATCHES = """
 import os, signal, sys
 from pathlib import Path
 from segment_examples import NOW, OpenWindow, answer
-from wattrack import segments
+from wattrack.job import segments
 from wattrack.journal import Journal
 
 folder, computed = Path(sys.argv[1]), [0]
@@ -245,7 +245,7 @@ def test_a_process_that_wrote_nothing_does_not_hide_what_others_left(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for owner, name in ((benchmark, "latency_probe"), (segments, "open_journal")):
+    for owner, name in ((loop, "latency_probe"), (segments, "open_journal")):
         with monkeypatch.context() as patched:
             patched.setattr(owner, name, interrupt)
             assert run_here(*command) == 130
@@ -261,13 +261,13 @@ def test_a_job_interrupted_in_its_probe_counts_no_token_of_the_probe(
 ) -> None:
     command = ("model=demo_xs", "limit=4", "probe_questions=4")
 
-    def interrupted_probe(engine: Engine, requests: benchmark.Requests, meter: benchmark.Windows) -> list[Response]:
+    def interrupted_probe(engine: Engine, requests: loop.Requests, meter: loop.Windows) -> list[Response]:
         with meter.window("probe"):
-            list(benchmark.answers(engine, requests))
+            list(loop.answers(engine, requests))
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(benchmark, "latency_probe", interrupted_probe)
+        patched.setattr(loop, "latency_probe", interrupted_probe)
         assert run_here(*command) == 130
     assert run_here(*command) == 0
     assert run_here(*command) == 0

@@ -11,12 +11,13 @@ from hydra.core.global_hydra import GlobalHydra
 from engines.tiny_embedder import build_embedder
 from support import flat_response
 from test_job import runs
-from wattrack import cli, grading
-from wattrack.engines.embedder import Embedder
+from wattrack import cli
 from wattrack.errors import DatasetError
+from wattrack.job import grading
+from wattrack.rescoring.embedder import Embedder
+from wattrack.rescoring.similarity import compare, reference, require_references
+from wattrack.results.summary import quality
 from wattrack.schema import Response, Sample, Score
-from wattrack.similarity import compare, reference, require_references
-from wattrack.summary import quality
 
 Runner = Callable[..., int]
 ROWS = [

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import flat_response
-from wattrack.footprint import Prices, without_gpu
 from wattrack.intervals import wilson
-from wattrack.latency import latency
 from wattrack.metrics.rows import METRICS, unknown_metrics
+from wattrack.results.footprint import Prices, without_gpu
+from wattrack.results.latency import latency
+from wattrack.results.summary import grammar, loads, quality, running, summarize
 from wattrack.schema import CarbonReading, Energy, Generation, Readings, Record, Request, SystemSample, Window
-from wattrack.summary import grammar, loads, quality, running, summarize
 
 
 def record(index: int, **changes: object) -> Record:

@@ -10,13 +10,13 @@ from transformers import AutoTokenizer
 
 import wattrack
 from support import Compose
-from wattrack import checks
 from wattrack.engines.hf import HFEngine
-from wattrack.engines.rendering import Renderer
+from wattrack.engines.text.rendering import Renderer
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.prompts.tools import ToolPrompt, calls_schema, described, json_schema, tool
 from wattrack.schema import Generation, Message, Request, Sample
 from wattrack.scorers.calls import read_calls
+from wattrack.settings import checks
 
 DEMO = Path(wattrack.__file__).parent / "demo" / "models" / "demo_xs"
 

@@ -11,8 +11,8 @@ from support import flat_response
 from test_benchmark import Windows
 from test_job import folders, runs
 from wattrack.answering import ALL, Load
-from wattrack.benchmark import collect, foreseen, openings
 from wattrack.errors import DatasetError
+from wattrack.job.loop import collect, foreseen, openings
 from wattrack.journal import Journal, read_journal
 from wattrack.prompts.turns import TurnsPrompt
 from wattrack.schema import Generation, Message, Request, Response, Sample

@@ -8,8 +8,8 @@ import torch
 from kernels import FlashStep
 from torch import Tensor
 
-from wattrack.engines.attention import running
-from wattrack.engines.rolling import RollingBatch
+from wattrack.engines.sharing.attention import running
+from wattrack.engines.sharing.rolling import RollingBatch
 
 
 @dataclass(slots=True)

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import wattrack.engines.attention as attention
-import wattrack.engines.packing as packing
-from wattrack.engines.attention import How, Packed, Prefix, merge
+import wattrack.engines.sharing.attention as attention
+import wattrack.engines.sharing.packing as packing
+from wattrack.engines.sharing.attention import How, Packed, Prefix, merge
 
 
 def grouped(

@@ -10,12 +10,12 @@ from batches import FlashBatch, TimedBatch, Times
 from kernels import use_flash, use_grouped
 from transformers import ContinuousBatchingConfig, GenerationConfig
 
-import wattrack.engines.attention as attention
-from wattrack.engines.packing import compute_prefix
-from wattrack.engines.rolling import Limits
+import wattrack.engines.sharing.attention as attention
+from wattrack.engines.plain.stamps import StampStreamer
 from wattrack.engines.rows import Row
-from wattrack.engines.stamps import StampStreamer
-from wattrack.engines.stops import StopStrings
+from wattrack.engines.sharing.packing import compute_prefix
+from wattrack.engines.sharing.rolling import Limits
+from wattrack.engines.text.stops import StopStrings
 from wattrack.schema import Generation
 
 PAGE = 256

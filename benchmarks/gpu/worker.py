@@ -13,8 +13,8 @@ from batches import Times
 from transformers import GenerationConfig, Qwen2Config
 from variants import VARIANTS, Answers, Work
 
-from wattrack.engines.random_weights import build
 from wattrack.engines.rows import Row
+from wattrack.engines.weights.random_weights import build
 from wattrack.schema import Generation, Request
 
 GIB = 2**30

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from wattrack.engines import fit
-from wattrack.engines.checkpoint import locate
 from wattrack.engines.hf import HFEngine
+from wattrack.engines.weights import fit
+from wattrack.engines.weights.checkpoint import locate
 from wattrack.errors import EngineError
 
 MODEL = "Qwen/Qwen2.5-0.5B-Instruct"

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from engines.tiny_models import SHAPE, ask_choices, build_model
-from wattrack.engines.choices import lay
 from wattrack.engines.hf import HFEngine
-from wattrack.engines.packing import ROOT
 from wattrack.engines.rows import ChoiceRow, Option
+from wattrack.engines.sharing.choices import lay
+from wattrack.engines.sharing.packing import ROOT
 from wattrack.schema import Candidate, ChoiceRequest
 
 

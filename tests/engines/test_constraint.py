@@ -16,9 +16,9 @@ from transformers import AutoTokenizer, ByT5Tokenizer, GenerationConfig, PreTrai
 
 import wattrack
 from engines.tiny_models import CHATML, ask, build_model, build_tokenizer
-from wattrack.engines.constraint import Grammars, failure
+from wattrack.engines.constrained.constraint import Grammars, failure
 from wattrack.engines.hf import HFEngine
-from wattrack.engines.random_weights import substitute_tokenizer
+from wattrack.engines.weights.random_weights import substitute_tokenizer
 from wattrack.errors import EngineError
 from wattrack.prompts.tools import calls_schema
 from wattrack.schema import Message, Request, Response
@@ -245,7 +245,7 @@ def test_equal_prompts_with_other_schemas_are_other_questions(engine: HFEngine) 
 
 
 def test_running_out_of_memory_begins_answers_again(engine: HFEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from wattrack.engines.rolling import RollingBatch
+    from wattrack.engines.sharing.rolling import RollingBatch
 
     requests = [held(schema, p, f"{name} {p}") for name, schema in SHORT.items() for p in PROMPTS[:2]]
     expected = texts(by_id(engine.generate(requests)))

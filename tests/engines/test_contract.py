@@ -13,7 +13,7 @@ from wattrack.errors import EngineError
 from wattrack.journal import Journal
 from wattrack.protocols import Engine
 from wattrack.schema import Candidate, ChoiceRequest, Generation, Request
-from wattrack.wiring import model_location
+from wattrack.settings.build import model_location
 
 ASKED = [
     Request(sample_id=str(n), repeat=0, prompt=f"Tom has {n} apples", generation=Generation(max_new_tokens=4), seed=n)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from engines.tiny_models import ask
-from wattrack.engines import effective
 from wattrack.engines.hf import HFEngine
+from wattrack.engines.weights import effective
 from wattrack.errors import EngineError
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="describes a machine without CUDA")

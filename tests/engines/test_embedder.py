@@ -10,9 +10,9 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from engines.tiny_embedder import build_embedder
-from wattrack.engines.embedder import Embedder
 from wattrack.errors import EngineError
-from wattrack.similarity import cosine
+from wattrack.rescoring.embedder import Embedder
+from wattrack.rescoring.similarity import cosine
 
 TEXTS = ["a cat sits on the mat", "dog", "the red house is blue"]
 

@@ -13,12 +13,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from engines.test_random_weights import bundled, on_meta
 from engines.tiny_models import CONFIGS, SHAPE, ask
 from test_job import runs
-from wattrack.engines import fit, prediction
-from wattrack.engines.architectures import ARCHITECTURES
-from wattrack.engines.effective import Effective
-from wattrack.engines.fit import GIB, Fit, Shape, Work, kv_bytes_per_token, need
 from wattrack.engines.hf import HFEngine
-from wattrack.engines.loading import read_for_a_token
+from wattrack.engines.weights import fit, prediction
+from wattrack.engines.weights.architectures import ARCHITECTURES
+from wattrack.engines.weights.effective import Effective
+from wattrack.engines.weights.fit import GIB, Fit, Shape, Work, kv_bytes_per_token, need
+from wattrack.engines.weights.loading import read_for_a_token
 from wattrack.errors import EngineError
 from wattrack.schema import Candidate, ChoiceRequest, Generation, Message, Request
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from wattrack.engines.grammar import _FORMATS, require, rewritten
+from wattrack.engines.constrained.grammar import _FORMATS, require, rewritten
 from wattrack.errors import EngineError
 from wattrack.scorers.structure import schema_errors
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from wattrack.engines import heap
+from wattrack.engines.weights import heap
 
 SCRIPT = """
 import ctypes, resource
 import psutil, torch
 
-from wattrack.engines import heap
+from wattrack.engines.weights import heap
 
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
@@ -68,7 +68,7 @@ def test_freed_memory_is_reused_and_handed_back() -> None:
     assert handed_back_mib > 150
 
 
-MODEL = Path(heap.__file__).parents[1] / "demo" / "models" / "demo_xs"
+MODEL = Path(heap.__file__).parents[2] / "demo" / "models" / "demo_xs"
 JOBS = """
 import json, sys
 from wattrack.engines.hf import HFEngine

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from wattrack.engines import checkpoint, fit
-from wattrack.engines.checkpoint import locate
 from wattrack.engines.hf import HFEngine
+from wattrack.engines.weights import checkpoint, fit
+from wattrack.engines.weights.checkpoint import locate
 from wattrack.errors import EngineError
 
 SHA = "0123456789abcdef0123456789abcdef01234567"

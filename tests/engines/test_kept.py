@@ -11,10 +11,10 @@ import torch
 
 from engines.tiny_models import ask
 from test_job import runs
-from wattrack.engines import kept as module
-from wattrack.engines import loading
 from wattrack.engines.hf import HFEngine
-from wattrack.engines.kept import KEEPER, Keeper, Kept, Key
+from wattrack.engines.weights import kept as module
+from wattrack.engines.weights import loading
+from wattrack.engines.weights.kept import KEEPER, Keeper, Kept, Key
 
 GIB = 2**30
 KEY = Key(

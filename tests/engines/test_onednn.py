@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from engines.tiny_models import ask
-from wattrack.engines import onednn
 from wattrack.engines.hf import HFEngine
+from wattrack.engines.weights import onednn
 
 pytestmark = pytest.mark.skipif(not onednn.available(), reason="this torch has no oneDNN")
 

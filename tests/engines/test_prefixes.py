@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wattrack.engines.prefixes import PASS_OVERHEAD_TOKENS, Group, group
 from wattrack.engines.rows import common
+from wattrack.engines.sharing.prefixes import PASS_OVERHEAD_TOKENS, Group, group
 
 sequences = st.lists(st.lists(st.integers(0, 2), max_size=12).map(lambda ids: tuple(ids * 20)), max_size=12)
 

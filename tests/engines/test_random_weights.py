@@ -14,10 +14,10 @@ from engines.tiny_models import ask
 from support import CHECKOUT
 from test_job import folders as job_folders
 from test_job import runs
-from wattrack.engines import random_weights
-from wattrack.engines.architectures import ARCHITECTURES
-from wattrack.engines.checkpoint import locate
 from wattrack.engines.hf import HFEngine
+from wattrack.engines.weights import random_weights
+from wattrack.engines.weights.architectures import ARCHITECTURES
+from wattrack.engines.weights.checkpoint import locate
 from wattrack.errors import EngineError
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from engines.tiny_models import CONFIGS, ask, ask_choices
 from wattrack.engines.hf import HFEngine
-from wattrack.engines.ropes import apart, by_length, limit
+from wattrack.engines.weights.ropes import apart, by_length, limit
 
 KINDS = {"phi3_long": 64, "long_rope": 256}
 """Tokens beyond which their frequencies change."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engines.tiny_models import ask, ask_choices
 from wattrack.engines.hf import HFEngine
-from wattrack.engines.rolling import Going
+from wattrack.engines.sharing.rolling import Going
 from wattrack.schema import ChoiceRequest, Response
 
 SHARING = ["qwen2", "llama", "qwen3", "gemma2_wide", "gemma3", "phi3", "mixtral", "qwen3_moe", "gpt2"]
@@ -129,8 +129,8 @@ def test_log_probabilities_equal_plain_passes(
     pair = pairs[kind]
     requests = [ask_choices(head + tail, endings, str(i)) for i, tail in enumerate([*tails, " "])]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wattrack.engines.limits.PASS_TOKENS", {"cpu": budget})
-        patch.setattr("wattrack.engines.limits._LEAST_PASS_TOKENS", 1)
+        patch.setattr("wattrack.engines.sharing.limits.PASS_TOKENS", {"cpu": budget})
+        patch.setattr("wattrack.engines.sharing.limits._LEAST_PASS_TOKENS", 1)
         shared = by_id(pair.shared.loglikelihood(requests))
     naive = by_id(pair.naive.loglikelihood(requests))
     for request in requests:
@@ -222,7 +222,7 @@ def test_the_self_test_passes(pairs: dict[str, Pair], kind: str) -> None:
 def test_the_self_test_finds_a_wrong_attention(
     folders: dict[str, Path], fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from wattrack.engines import attention
+    from wattrack.engines.sharing import attention
 
     honest = attention.merge
     if fault == "prefix":
@@ -241,7 +241,7 @@ def test_the_self_test_finds_a_wrong_attention(
 def test_out_of_memory_halves_the_rows_and_loses_nothing(
     pairs: dict[str, Pair], monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path]
 ) -> None:
-    from wattrack.engines.rolling import RollingBatch
+    from wattrack.engines.sharing.rolling import RollingBatch
 
     engine = HFEngine(model_id=str(folders["qwen2"]), dtype="fp32", threads=1, batch_size=4)
     engine.load()
@@ -267,7 +267,7 @@ def test_rows_whose_first_token_cannot_be_chosen_are_answered_once(
     pairs: dict[str, Pair], monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path], reason: str
 ) -> None:
     """Their prompt is computed by then, so they could be among the rows that go on and among those that wait."""
-    from wattrack.engines.rolling import RollingBatch
+    from wattrack.engines.sharing.rolling import RollingBatch
 
     take = RollingBatch._take
 
@@ -301,7 +301,7 @@ def test_a_common_beginning_that_fails_costs_no_answer(
     monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path], failures: list[str], noted: str, choices: bool
 ) -> None:
     """Memory is released and tried once more; what still fails is left to mode naive, and nothing counts as shared."""
-    from wattrack.engines import shared
+    from wattrack.engines.sharing import shared
 
     def failing(model: object, ids: Sequence[int]) -> object:
         if left:
@@ -330,7 +330,7 @@ def test_a_common_beginning_that_fails_costs_no_answer(
 def test_another_failure_leaves_the_rest_to_mode_naive(
     pairs: dict[str, Pair], monkeypatch: pytest.MonkeyPatch, folders: dict[str, Path]
 ) -> None:
-    from wattrack.engines.rolling import RollingBatch
+    from wattrack.engines.sharing.rolling import RollingBatch
 
     def broken(batch: RollingBatch) -> None:
         raise RuntimeError("no kernel for this shape")
@@ -353,7 +353,7 @@ def test_automatic_rows_follow_the_free_memory(folders: dict[str, Path], monkeyp
     sizes = []
     # Two layers x keys and values x 2 heads x 8 dimensions x 4 bytes = 256 bytes per token.
     for free in (None, 256 * 20, 256 * 200, 2**40):
-        monkeypatch.setattr("wattrack.engines.limits.free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr("wattrack.engines.sharing.limits.free_bytes", lambda device, free=free: free)
         list(engine.generate(requests))
         sizes.append(engine.facts().params()["effective/batch_size"])
     assert sizes[0] == 8 and 1 <= sizes[1] < sizes[2] < sizes[3] == 64

@@ -9,7 +9,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 from transformers import PreTrainedTokenizerFast
 
 from engines.tiny_models import build_tokenizer
-from wattrack.engines import tails
+from wattrack.engines.text import tails
 
 CORPUS = [
     "the cat sat on the mat, and 123 dogs ran; she's gone\n\nQuestion: what?\nAnswer: ",

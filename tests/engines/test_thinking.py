@@ -12,7 +12,7 @@ from transformers.tokenization_utils_base import AddedToken
 from engines.test_hf_requests import only, scripted
 from engines.tiny_models import CHATML, SHAPE, ask, build_tokenizer
 from wattrack.engines.hf import HFEngine
-from wattrack.engines.thinking import Marks
+from wattrack.engines.text.thinking import Marks
 from wattrack.journal import response_from_json, response_to_json
 from wattrack.schema import Generation, Message, Request
 from wattrack.scorers import reasoning

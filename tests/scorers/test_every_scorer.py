@@ -14,11 +14,11 @@ import yaml
 from own_rows import STYLES
 from scorers.hostile import GIANTS, hostile_texts
 from support import CHECKOUT, Compose, flat_response
-from wattrack import wiring
 from wattrack.metrics.rows import METRICS
 from wattrack.metrics.shown import ScorePlot
 from wattrack.sandbox.check import Program, Sandbox, Verdict
 from wattrack.schema import Response, Sample, Score
+from wattrack.settings import build
 from wattrack.tasks.task import Task
 
 FUNCTION = {
@@ -86,7 +86,7 @@ def first_row(name: str) -> Mapping[str, object]:
 
 def built(composed: Compose, name: str, protocol: str) -> tuple[Task, Sample]:
     cfg = composed(f"dataset={name}", f"dataset.protocol={protocol}", "sandbox.allow=true")
-    task = wiring.build_task(cfg)
+    task = build.task(cfg)
     if task.sandbox is not None:
         assert isinstance(task.scorer, partial)
         task = replace(task, scorer=partial(task.scorer, sandbox=NotRun(allow=True)))

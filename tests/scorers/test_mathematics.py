@@ -9,11 +9,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from support import CHECKOUT, Compose, flat_response
-from wattrack import wiring
 from wattrack.schema import Sample
 from wattrack.scorers.equality import MathVerifier
 from wattrack.scorers.latex import after_final_answer, last_boxed, minerva
 from wattrack.scorers.mathematics import score
+from wattrack.settings import build
 from wattrack.tasks.competition_math import to_sample
 
 ROWS = CHECKOUT.parent / "shared" / "data" / "math" / "math500.jsonl"
@@ -185,7 +185,7 @@ def test_extraction_survives_any_text(text: str) -> None:
 def test_values_are_never_compared_inside_a_measured_window(composed: Compose) -> None:
     for name in ("math", "math500", "ifeval"):
         for protocol in ("base", "chat"):
-            assert not wiring.build_task(composed(f"dataset={name}", f"dataset.protocol={protocol}")).live_score
+            assert not build.task(composed(f"dataset={name}", f"dataset.protocol={protocol}")).live_score
 
 
 def rows() -> list[dict[str, object]]:

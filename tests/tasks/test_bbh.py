@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import CHECKOUT, Compose, flat_response
-from wattrack import checks, wiring
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.metrics.families.exact_match import BBH_TASKS
 from wattrack.schema import Request, Response, Sample
+from wattrack.settings import build, checks
 from wattrack.tasks.bbh import score, worked_examples
 from wattrack.tasks.task import Task
 
@@ -117,7 +117,7 @@ def two_tasks(composed: Compose, folder: Path, *overrides: str) -> Task:
     cfg = composed("dataset=bbh", "dataset.parts=[snarks,navigate]", *overrides)
     cfg.dataset.data_dir = str(folder)
     checks.check(cfg)
-    return wiring.build_task(cfg)
+    return build.task(cfg)
 
 
 def test_each_task_is_asked_after_its_own_prompt(composed: Compose, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_every_part_has_its_metric(composed: Compose) -> None:
 def test_every_published_row_becomes_a_question_that_can_be_right(
     composed: Compose, protocol: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    task = wiring.build_task(composed("dataset=bbh", f"dataset.data_dir={DATA}", f"dataset.protocol={protocol}"))
+    task = build.task(composed("dataset=bbh", f"dataset.data_dir={DATA}", f"dataset.protocol={protocol}"))
     questions = task.questions(None, 0, 1)
     assert not caplog.records
     sizes = Counter(s.group for s in questions.samples)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from support import Compose, flat_response
-from wattrack import checks, wiring
 from wattrack.errors import DatasetError
-from wattrack.grading import references
+from wattrack.job.grading import references
 from wattrack.metrics.rows import METRICS
 from wattrack.schema import Record, Request, Response, Sample
+from wattrack.settings import build, checks
 from wattrack.tasks import bfcl
 from wattrack.tasks.task import Task
 
@@ -38,11 +38,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def build(composed: Compose, folder: Path, *overrides: str) -> Task:
+def built(composed: Compose, folder: Path, *overrides: str) -> Task:
     cfg = composed("dataset=bfcl", *overrides)
     cfg.dataset.data_dir = str(folder)
     checks.check(cfg)
-    return wiring.build_task(cfg)
+    return build.task(cfg)
 
 
 def answered(text: str) -> Response:
@@ -50,7 +50,7 @@ def answered(text: str) -> Response:
 
 
 def test_every_category_is_asked_with_its_functions(composed: Compose, folder: Path) -> None:
-    questions = build(composed, folder).questions(None, 0, 1)
+    questions = built(composed, folder).questions(None, 0, 1)
     assert {s.group for s in questions.samples} == set(bfcl.CATEGORIES)
     request = questions.requests[0]
     assert isinstance(request, Request)
@@ -59,9 +59,9 @@ def test_every_category_is_asked_with_its_functions(composed: Compose, folder: P
     described = request.tools[0]["function"]
     assert isinstance(described, dict)
     assert (described["name"], described["parameters"]["type"]) == ("m_f", "object")
-    alone = build(composed, folder, "dataset.split=parallel").questions(None, 0, 1)
+    alone = built(composed, folder, "dataset.split=parallel").questions(None, 0, 1)
     assert [s.group for s in alone.samples] == ["parallel"]
-    text = build(composed, folder, "dataset.protocol=prompt").questions(None, 0, 1).requests[0]
+    text = built(composed, folder, "dataset.protocol=prompt").questions(None, 0, 1).requests[0]
     assert isinstance(text, Request)
     assert text.tools == ()
     assert '"m.f"' in str(text.prompt[0])
@@ -90,7 +90,7 @@ RIGHT, SOURCE, NONE, BROKEN = (
     ],
 )  # fmt: skip
 def test_golden_rows(composed: Compose, folder: Path, category: str, text: str, right: int) -> None:
-    task = build(composed, folder, f"dataset.split={category}")
+    task = built(composed, folder, f"dataset.split={category}")
     score = task.score(task.samples(None, 0)[0][0], answered(text))
     assert score.value == score.metrics["bfcl_accuracy"] == score.metrics[f"bfcl_{category}"] == right
     assert score.metrics["call_unreadable"] == float(text == BROKEN)
@@ -98,7 +98,7 @@ def test_golden_rows(composed: Compose, folder: Path, category: str, text: str, 
 
 
 def test_the_reference_is_a_reply_that_its_own_scorer_accepts(composed: Compose, folder: Path) -> None:
-    task = build(composed, folder)
+    task = built(composed, folder)
     samples = {s.group: s for s in task.samples(None, 0)[0]}
     assert samples["parallel"].target == '[{"name": "m.f", "arguments": {"a": 1}}]'
     assert samples["simple_java"].target == '[{"name": "m.f", "arguments": {"a": "1"}}]'
@@ -168,7 +168,7 @@ def test_java_functions_are_shown_with_texts_and_judged_by_their_types(composed:
     }
     truth = [{"C.f": {"a": ["x"], "b": [[1, 2]], "c": [{"k": [True]}, ""]}}]
     write(tmp_path, "simple_java", {"id": "simple_java_0", "question": [TURN], "function": [shown]}, truth)
-    task = build(composed, tmp_path, "dataset.split=simple_java")
+    task = built(composed, tmp_path, "dataset.split=simple_java")
     asked = task.questions(None, 0, 1)
     request = asked.requests[0]
     assert isinstance(request, Request)
@@ -209,7 +209,7 @@ def test_javascript_objects_are_shown_with_their_entries(composed: Compose, tmp_
     shown = {"name": "f", "description": "Does f.", "parameters": {"type": "dict", "properties": properties}}
     row = {"id": "simple_javascript_0", "question": [TURN], "function": [shown]}
     write(tmp_path, "simple_javascript", row, [{"f": {"o": [{"k": ["v"]}]}}])
-    task = build(composed, tmp_path, "dataset.split=simple_javascript", "dataset.protocol=prompt")
+    task = built(composed, tmp_path, "dataset.split=simple_javascript", "dataset.protocol=prompt")
     asked = task.questions(None, 0, 1)
     system = str(asked.requests[0])
     assert "The function is written in JavaScript." in system
@@ -222,22 +222,22 @@ def test_javascript_objects_are_shown_with_their_entries(composed: Compose, tmp_
 def test_absent_categories_are_told(composed: Compose, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     for category in ("simple_java", "simple_javascript"):
         (folder / f"BFCL_v4_{category}.json").unlink()
-    samples = build(composed, folder).samples(None, 0)[0]
+    samples = built(composed, folder).samples(None, 0)[0]
     assert {s.group for s in samples} == set(bfcl.CATEGORIES) - {"simple_java", "simple_javascript"}
     assert "has no simple_java, simple_javascript; summaries that need them stay empty" in caplog.text
 
 
 def test_what_is_missing_is_named(composed: Compose, folder: Path) -> None:
     with pytest.raises(DatasetError, match=r"expected single_turn or one of simple_python, simple_java"):
-        build(composed, folder, "dataset.split=memory").samples(1, 0)
+        built(composed, folder, "dataset.split=memory").samples(1, 0)
     with pytest.raises(DatasetError, match=r"set dataset\.data_dir"):
-        wiring.build_task(composed("dataset=bfcl")).samples(1, 0)
+        build.task(composed("dataset=bfcl")).samples(1, 0)
     (folder / "possible_answer" / "BFCL_v4_multiple.json").unlink()
     with pytest.raises(DatasetError, match="the answers of multiple are missing"):
-        build(composed, folder).samples(1, 0)
+        built(composed, folder).samples(1, 0)
     (folder / "BFCL_v4_simple_java.json").unlink()
     with pytest.raises(DatasetError, match=r"no BFCL_v4_simple_java\.jsonl there"):
-        build(composed, folder, "dataset.split=simple_java").samples(1, 0)
+        built(composed, folder, "dataset.split=simple_java").samples(1, 0)
 
 
 UNKNOWN = [
@@ -256,4 +256,4 @@ def test_an_unknown_type_is_refused(
     function = {**F, "parameters": {"properties": {"a": details}}}
     write(tmp_path, category, {"id": "x", "question": [TURN], "function": [function]}, [{}])
     with pytest.raises(DatasetError, match=why):
-        build(composed, tmp_path, f"dataset.split={category}").samples(1, 0)
+        built(composed, tmp_path, f"dataset.split={category}").samples(1, 0)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from support import Compose
-from wattrack import checks, wiring
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.schema import Candidate, ChoiceRequest
+from wattrack.settings import build, checks
 from wattrack.tasks.task import Questions, Task
 
 Rows = Sequence[Mapping[str, object]]
@@ -24,7 +24,7 @@ def task(composed: Compose, folder: Path, name: str, *overrides: str) -> Task:
     cfg = composed(f"dataset={name}", "dataset.order=file", "dataset.rows=null", *overrides)
     cfg.dataset.data_dir = str(folder)
     checks.check(cfg)
-    return wiring.build_task(cfg)
+    return build.task(cfg)
 
 
 def ask(composed: Compose, folder: Path, name: str, *overrides: str) -> Questions:
@@ -256,4 +256,4 @@ def test_an_engine_without_log_probabilities_is_refused(composed: Compose) -> No
     cfg = composed("dataset=mmlu")
     cfg.engine._target_ = "scripted.TextEngine"
     with pytest.raises(ConfigError, match=r"mmlu asks for log-probabilities, which TextEngine does not give"):
-        wiring.build_engine(cfg)
+        build.engine(cfg)

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from support import CHECKOUT, Compose, flat_response
-from wattrack import checks, wiring
 from wattrack.errors import DatasetError
 from wattrack.protocols import Row
 from wattrack.sandbox.check import Limits, Sandbox
 from wattrack.schema import Request, Sample
 from wattrack.scorers.code import score
+from wattrack.settings import build, checks
 from wattrack.tasks import humaneval, mbpp
 from wattrack.tasks.rows import local_rows
 
@@ -75,7 +75,7 @@ def test_a_bad_row_is_refused_with_its_field(convert: object, row: Row, message:
 def test_the_mbpp_shots_are_tasks_2_3_and_4(composed: Compose, name: str, folder: str) -> None:
     cfg = composed(f"dataset={name}", f"dataset.data_dir={DATA / 'mbpp' / folder}")
     checks.check(cfg)
-    (request,) = wiring.build_task(cfg).questions(1, 0, 1).requests
+    (request,) = build.task(cfg).questions(1, 0, 1).requests
     assert isinstance(request, Request) and isinstance(request.prompt, str)
     assert re.findall(r"^def (\w+)", request.prompt, re.MULTILINE) == [
         "similar_elements",

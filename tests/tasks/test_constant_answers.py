@@ -12,11 +12,12 @@ import yaml
 
 from dataset_runs import CASES
 from support import CHECKOUT, Compose, flat_response
-from wattrack import grading, wiring
+from wattrack.job import grading
 from wattrack.metrics.rows import METRICS
+from wattrack.results.summary import Metrics, quality
 from wattrack.schema import Record, Sample
 from wattrack.scorers.wattbot import is_blank
-from wattrack.summary import Metrics, quality
+from wattrack.settings import build
 from wattrack.tasks.task import Task
 
 DATA = CHECKOUT.parent / "shared" / "data"
@@ -41,7 +42,7 @@ def asked(composed: Compose, name: str, protocol: str, limit: int | None = 100) 
         if not (DATA / case.folder).is_dir():
             pytest.skip(f"the published rows of {name} are not beside the checkout")
         overrides.append(f"dataset.data_dir={DATA / case.folder}")
-    task = wiring.build_task(composed(*(o for o in overrides if "protocols.oracle" not in o)))
+    task = build.task(composed(*(o for o in overrides if "protocols.oracle" not in o)))
     return task, task.samples(limit, 0)[0]
 
 
@@ -190,7 +191,7 @@ def test_who_always_leaves_blank_is_right_where_nothing_can_be_said(composed: Co
 
 @pytest.mark.parametrize("protocol", ["chat", "base0"])
 def test_the_right_choice_of_gpqa_is_in_every_place_alike(composed: Compose, protocol: str) -> None:
-    task = wiring.build_task(composed("dataset=gpqa", f"dataset.protocol={protocol}"))
+    task = build.task(composed("dataset=gpqa", f"dataset.protocol={protocol}"))
     wrong = {f"Incorrect Answer {i}": f"{i} m" for i in (1, 2, 3)}
     rows = [
         {"Question": f"How far is {n}?", "Correct Answer": "9 m", **wrong, "High-level domain": "Physics"}

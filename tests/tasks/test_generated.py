@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import Compose, flat_response
-from wattrack import checks, wiring
 from wattrack.errors import ConfigError
 from wattrack.schema import Request, Response, Sample
+from wattrack.settings import build, checks
 from wattrack.tasks import perf
 from wattrack.tasks.number_words import LARGEST, in_words, rows
 
@@ -49,7 +49,7 @@ def answered(sample: Sample, text: str) -> Response:
 
 def test_the_last_number_of_an_answer_counts(composed: Compose) -> None:
     assert len({row["words"] for _, row in rows()}) == LARGEST + 1
-    task = wiring.build_task(composed("dataset=number_words", "dataset.order=file"))
+    task = build.task(composed("dataset=number_words", "dataset.order=file"))
     samples, facts = task.samples(None, 0)
     assert (facts.rows, facts.source) == (10_001, "generated")
     sample = samples[8012]
@@ -62,7 +62,7 @@ def test_the_last_number_of_an_answer_counts(composed: Compose) -> None:
 
 
 def test_perf_asks_for_exact_lengths_and_scores_nothing(composed: Compose) -> None:
-    task = wiring.build_task(composed("dataset=perf", "dataset.protocols.fixed.prompt_tokens=7"))
+    task = build.task(composed("dataset=perf", "dataset.protocols.fixed.prompt_tokens=7"))
     questions = task.questions(None, 0, 1)
     assert questions.facts.rows == perf.TEXTS
     assert len({str(r.prompt).split()[0] for r in questions.requests if isinstance(r, Request)}) == perf.TEXTS
@@ -72,13 +72,13 @@ def test_perf_asks_for_exact_lengths_and_scores_nothing(composed: Compose) -> No
     verdict = task.score(questions.samples[0], answered(questions.samples[0], "ribbon"))
     assert math.isnan(verdict.value)
     assert verdict.metrics == {}
-    longer = wiring.build_task(composed("dataset=perf"))
+    longer = build.task(composed("dataset=perf"))
     assert longer.prompt.sha256() != task.prompt.sha256()
 
 
 def test_texts_of_ones_own_replace_generated_rows(composed: Compose, tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("Sing.\nDance.\n", "utf-8")
-    task = wiring.build_task(composed("dataset=perf", f"dataset.data_dir={tmp_path}", "dataset.order=file"))
+    task = build.task(composed("dataset=perf", f"dataset.data_dir={tmp_path}", "dataset.order=file"))
     assert [s.question for s in task.samples(None, 0)[0]] == ["Sing.", "Dance."]
 
 
@@ -112,7 +112,7 @@ def test_lengths_that_are_not_exact_cannot_be_drawn(composed: Compose, name: str
 
 
 def test_repeats_of_a_text_are_other_prompts(composed: Compose) -> None:
-    requests = wiring.build_task(composed("dataset=perf")).questions(2, 0, 3).requests
+    requests = build.task(composed("dataset=perf")).questions(2, 0, 3).requests
     prompts = [r.prompt for r in requests if isinstance(r, Request)]
     assert len({str(prompt) for prompt in prompts}) == 6
     assert len({tuple(sorted(str(prompt).split())) for prompt in prompts}) == 2

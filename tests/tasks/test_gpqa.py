@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from support import Compose
-from wattrack import checks, grading, wiring
 from wattrack.errors import DatasetError
+from wattrack.job import grading
 from wattrack.schema import ChoiceRequest, Request, Sample
+from wattrack.settings import build, checks
 from wattrack.tasks import gpqa
 from wattrack.tasks.task import Task
 
@@ -34,14 +35,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def build(composed: Compose, folder: Path, *overrides: str) -> Task:
+def built(composed: Compose, folder: Path, *overrides: str) -> Task:
     cfg = composed("dataset=gpqa", f"dataset.data_dir={folder}", *overrides)
     checks.check(cfg)
-    return wiring.build_task(cfg)
+    return build.task(cfg)
 
 
 def test_the_order_depends_on_seed_and_texts_alone(composed: Compose, folder: Path) -> None:
-    samples = {s.id: s for s in build(composed, folder).samples(None, 0)[0]}
+    samples = {s.id: s for s in built(composed, folder).samples(None, 0)[0]}
     assert len(samples) == 120
     for number in range(120):
         sample = samples[f"rec{number:03d}"]
@@ -57,9 +58,9 @@ def test_the_order_depends_on_seed_and_texts_alone(composed: Compose, folder: Pa
     shares = Counter(s.target for s in samples.values())
     assert set(shares) == {"(A)", "(B)", "(C)", "(D)"}
     assert min(shares.values()) > 15, "no letter is a good guess"
-    other = {s.id: s for s in build(composed, folder, "dataset.to_sample.seed=1").samples(None, 0)[0]}
+    other = {s.id: s for s in built(composed, folder, "dataset.to_sample.seed=1").samples(None, 0)[0]}
     assert sum(other[i].choices != samples[i].choices for i in samples) > 80
-    assert {s.id: s for s in build(composed, folder).samples(7, 3)[0]}.items() <= samples.items()
+    assert {s.id: s for s in built(composed, folder).samples(7, 3)[0]}.items() <= samples.items()
 
 
 def test_equal_texts_keep_one_right_label() -> None:
@@ -69,7 +70,7 @@ def test_equal_texts_keep_one_right_label() -> None:
 
 
 def test_both_prompts_to_the_character(composed: Compose, folder: Path) -> None:
-    chat = build(composed, folder).questions(1, 0, 1)
+    chat = built(composed, folder).questions(1, 0, 1)
     sample = chat.samples[0]
     options = "\n".join(f"{label} {choice}" for label, choice in zip(sample.labels, sample.choices, strict=True))
     request = chat.requests[0]
@@ -79,7 +80,7 @@ def test_both_prompts_to_the_character(composed: Compose, folder: Path) -> None:
         f"{sample.question}\n\n{options}\n\n"
         "Think step by step. End with one line that says 'Answer: X', where X is A, B, C or D."
     ]
-    base = build(composed, folder, "dataset.protocol=base0").questions(1, 0, 1)
+    base = built(composed, folder, "dataset.protocol=base0").questions(1, 0, 1)
     assert base.samples == chat.samples
     asked = base.requests[0]
     assert isinstance(asked, ChoiceRequest)
@@ -91,7 +92,7 @@ def test_both_prompts_to_the_character(composed: Compose, folder: Path) -> None:
 
 @pytest.mark.parametrize("protocol", ["chat", "base0"])
 def test_the_references_satisfy_their_scorer(composed: Compose, folder: Path, protocol: str) -> None:
-    task = build(composed, folder, f"dataset.protocol={protocol}")
+    task = built(composed, folder, f"dataset.protocol={protocol}")
     samples, _ = task.samples(None, 0)
     assert grading.references(samples, task.score) == (0, 20)
 
@@ -99,17 +100,17 @@ def test_the_references_satisfy_their_scorer(composed: Compose, folder: Path, pr
 def test_rows_as_the_hub_gives_them_and_bad_ones(composed: Compose, tmp_path: Path) -> None:
     bare: dict[str, object] = {name: value for name, value in row(5).items() if name in COLUMNS[1:6]}
     (tmp_path / "train.jsonl").write_text(json.dumps(bare) + "\n", "utf-8")
-    sample: Sample = build(composed, tmp_path).samples(None, 0)[0][0]
+    sample: Sample = built(composed, tmp_path).samples(None, 0)[0][0]
     assert (sample.id, sample.group) == ("train-00000", None)
     (tmp_path / "train.jsonl").write_text(json.dumps({**bare, "Incorrect Answer 2": None}) + "\n", "utf-8")
     with pytest.raises(
         DatasetError, match=r"train\.jsonl:1: `Incorrect Answer 2` must be a non-empty string, got None"
     ):
-        build(composed, tmp_path).samples(None, 0)
+        built(composed, tmp_path).samples(None, 0)
 
 
 def test_another_set_is_never_read_from_the_diamonds(composed: Compose, folder: Path) -> None:
-    task = build(composed, folder, "dataset.hub_config=gpqa_main")
+    task = built(composed, folder, "dataset.hub_config=gpqa_main")
     with pytest.raises(DatasetError, match=r"gpqa_main\.\* is there"):
         task.samples(None, 0)
     (folder / "gpqa_diamond.csv").rename(folder / "gpqa_main.csv")

@@ -16,8 +16,8 @@ from dataset_rows import INVENTED, bbh
 from hub_repositories import Configs, jsonl, repository
 from hub_server import TOKEN, Hub
 from support import Compose
-from wattrack import availability, catalogue, wiring
 from wattrack.errors import DatasetError
+from wattrack.settings import availability, build, catalogue
 from wattrack.tasks.task import Task
 
 GSM8K = INVENTED["gsm8k"]
@@ -31,7 +31,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, on: bool = True) -> None:
 
 
 def task(composed: Compose, name: str, *more: str) -> Task:
-    return wiring.build_task(composed(f"dataset={name}", *more))
+    return build.task(composed(f"dataset={name}", *more))
 
 
 def _local(folder: Path, configs: Configs, config: str | None, parts: list[str], stem: str) -> Path:
@@ -179,7 +179,7 @@ def test_a_gated_dataset_says_how_to_get_access(
 def test_what_the_hub_does_not_have(hub: Hub, composed: Compose, overrides: list[str], message: str) -> None:
     hub.push("openai/gsm8k", repository("gsm8k", GSM8K))
     with pytest.raises(DatasetError, match=message):
-        wiring.build_task(composed("dataset=gsm8k", *overrides)).samples(None, 0)
+        build.task(composed("dataset=gsm8k", *overrides)).samples(None, 0)
 
 
 _GIVEN_UP = """

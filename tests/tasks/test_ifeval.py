@@ -5,12 +5,12 @@ import json
 import pytest
 
 from support import CHECKOUT, Compose, flat_response
-from wattrack import wiring
 from wattrack.errors import DatasetError
-from wattrack.grading import references
+from wattrack.job.grading import references
+from wattrack.results.summary import quality
 from wattrack.schema import Record, Response
 from wattrack.scorers.instructions import CHECKERS
-from wattrack.summary import quality
+from wattrack.settings import build
 from wattrack.tasks.ifeval import score, to_sample
 
 DATA = CHECKOUT.parent / "shared" / "data" / "ifeval"
@@ -117,7 +117,7 @@ def _record(metrics: dict[str, float]) -> Record:
 
 
 def test_instructions_are_pooled_over_prompts_and_failures_stay_in_the_denominator(composed: Compose) -> None:
-    task = wiring.build_task(composed("dataset=ifeval"))
+    task = build.task(composed("dataset=ifeval"))
     followed = task.score(to_sample("q", row(("punctuation:no_comma", {}))), response("hello"))
     failed = task.score(to_sample("q", row(*[("punctuation:no_comma", {})] * 3)), response("", error="too long"))
     assert failed.metrics == {**dict.fromkeys(followed.metrics, 0.0), "n_instructions": 3}
@@ -129,7 +129,7 @@ def test_instructions_are_pooled_over_prompts_and_failures_stay_in_the_denominat
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published rows are not beside the checkout")
 def test_every_published_prompt_becomes_a_question(composed: Compose, caplog: pytest.LogCaptureFixture) -> None:
-    task = wiring.build_task(composed("dataset=ifeval", f"dataset.data_dir={DATA}"))
+    task = build.task(composed("dataset=ifeval", f"dataset.data_dir={DATA}"))
     questions = task.questions(None, 0, 1)
     assert len(questions.samples) == 541
     assert references(questions.samples, task.score) == (0, 0), "there is no reference answer that could be tried"

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from support import Compose, flat_response
-from wattrack import checks, wiring
 from wattrack.errors import DatasetError
 from wattrack.schema import Response, Sample
+from wattrack.settings import build, checks
 from wattrack.tasks.json_output import to_sample
 from wattrack.tasks.task import Task
 
@@ -16,7 +16,7 @@ from wattrack.tasks.task import Task
 def task(composed: Compose) -> Task:
     cfg = composed("dataset=json_output")
     checks.check(cfg)
-    return wiring.build_task(cfg)
+    return build.task(cfg)
 
 
 def answered(sample: Sample, text: str) -> Response:

@@ -13,9 +13,9 @@ import pytest
 from dataset_rows import INVENTED, bbh
 from hub_repositories import Rows, jsonl, parquet
 from support import Compose
-from wattrack import wiring
 from wattrack.errors import DatasetError
 from wattrack.schema import DatasetFacts, Sample
+from wattrack.settings import build
 
 
 def _json(content: object) -> bytes:
@@ -49,7 +49,7 @@ NAMES = [name for name in [*INVENTED, "bbh"] if name not in ("mt_bench", "math")
 
 
 def _samples(composed: Compose, folder: Path, name: str, *more: str) -> tuple[list[Sample], DatasetFacts]:
-    task = wiring.build_task(composed(f"dataset={name}", *more))
+    task = build.task(composed(f"dataset={name}", *more))
     return replace(task, source=replace(task.source, data_dir=folder)).samples(None, 0)
 
 
@@ -114,4 +114,4 @@ def test_toolllama_reads_the_authors_own_files(composed: Compose, tmp_path: Path
 )
 def test_what_is_not_on_the_hub_says_where_its_files_are(composed: Compose, name: str, message: str) -> None:
     with pytest.raises(DatasetError, match=message):
-        wiring.build_task(composed(f"dataset={name}")).samples(None, 0)
+        build.task(composed(f"dataset={name}")).samples(None, 0)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from support import CHECKOUT, Compose, flat_response
-from wattrack import wiring
 from wattrack.errors import DatasetError
 from wattrack.schema import Request
+from wattrack.settings import build
 from wattrack.tasks.mt_bench import CATEGORIES, WITH_REFERENCE, read, score, to_sample
 
 ROW = {"question_id": 111, "category": "math", "turns": ["What is 2 + 3?", "And twice that?"]}
@@ -71,7 +71,7 @@ def test_no_text_is_graded_without_a_judge(text: str, answer: str | None) -> Non
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the verification rows are not beside this checkout")
 def test_the_real_rows(composed: Compose) -> None:
-    task = wiring.build_task(composed("dataset=mt_bench", f"dataset.data_dir={REAL}"))
+    task = build.task(composed("dataset=mt_bench", f"dataset.data_dir={REAL}"))
     questions = task.questions(None, 0, 1)
     assert (questions.facts.rows, len(questions.samples), len(questions.requests)) == (80, 160, 160)
     assert Counter(s.group for s in questions.samples) == dict.fromkeys(CATEGORIES, 20)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from support import Compose, flat_response
-from wattrack import wiring
 from wattrack.errors import DatasetError
 from wattrack.schema import Response, Sample
 from wattrack.scorers.checks import CATEGORIES, passes
+from wattrack.settings import build
 from wattrack.tasks.prompts import to_sample
 
 
@@ -22,7 +22,7 @@ def answered(sample: Sample, text: str) -> Response:
 
 
 def test_the_shipped_cases_are_judged_by_checks_that_can_fail(composed: Compose) -> None:
-    task = wiring.build_task(composed("dataset=prompts"))
+    task = build.task(composed("dataset=prompts"))
     samples, facts = task.samples(None, 0)
     assert facts.rows >= 24
     assert len({s.id for s in samples}) == len({s.question for s in samples}) == facts.rows
@@ -41,7 +41,7 @@ def test_the_shipped_cases_are_judged_by_checks_that_can_fail(composed: Compose)
 
 def test_the_two_open_prompts_are_asked_and_not_scored(composed: Compose) -> None:
     for protocol in ("chat", "base"):
-        task = wiring.build_task(composed("dataset=exo_prompts", f"dataset.protocol={protocol}"))
+        task = build.task(composed("dataset=exo_prompts", f"dataset.protocol={protocol}"))
         samples, facts = task.samples(None, 0)
         assert (facts.rows, {s.id for s in samples}) == (2, {"explain_ai", "technology_poem"})
         for sample in samples:
@@ -68,7 +68,7 @@ def _csv(rows: list[dict[str, object]]) -> str:
 def test_prompts_of_ones_own(composed: Compose, tmp_path: Path, ending: str) -> None:
     content = "\n".join(map(json.dumps, ROWS)) if ending == "jsonl" else _csv(ROWS)
     (tmp_path / f"prompts.{ending}").write_text(content, "utf-8")
-    task = wiring.build_task(composed("dataset=prompts", f"dataset.data_dir={tmp_path}", "dataset.order=file"))
+    task = build.task(composed("dataset=prompts", f"dataset.data_dir={tmp_path}", "dataset.order=file"))
     free, number, city, short = task.samples(None, 0)[0]
     assert [s.id for s in (free, number, city)] == ["test-00000", "mine", "test-00002"]
     assert math.isnan(task.score(free, answered(free, "hello")).value)
@@ -80,7 +80,7 @@ def test_prompts_of_ones_own(composed: Compose, tmp_path: Path, ending: str) -> 
 
 def test_a_text_file_has_one_prompt_a_line(composed: Compose, tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("Say hello.\n\n  Sing.\r\n", "utf-8")
-    task = wiring.build_task(composed("dataset=prompts", f"dataset.data_dir={tmp_path}", "dataset.order=file"))
+    task = build.task(composed("dataset=prompts", f"dataset.data_dir={tmp_path}", "dataset.order=file"))
     assert [(s.question, s.target, s.data) for s in task.samples(None, 0)[0]] == [
         ("Say hello.", "", {}),
         ("Sing.", "", {}),
@@ -105,6 +105,6 @@ def test_a_bad_row_is_refused(row: dict[str, object], message: str) -> None:
 
 def test_an_id_stands_for_one_row(composed: Compose, tmp_path: Path) -> None:
     (tmp_path / "prompts.jsonl").write_text('{"id": "a", "prompt": "x"}\n{"id": "a", "prompt": "y"}', "utf-8")
-    task = wiring.build_task(composed("dataset=prompts", f"dataset.data_dir={tmp_path}"))
+    task = build.task(composed("dataset=prompts", f"dataset.data_dir={tmp_path}"))
     with pytest.raises(DatasetError, match="the id a occurs twice"):
         task.samples(None, 0)

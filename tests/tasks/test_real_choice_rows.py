@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from support import CHECKOUT, Compose, flat_response
-from wattrack import checks, wiring
 from wattrack.schema import ChoiceRequest, Response, Sample
+from wattrack.settings import build, checks
 from wattrack.tasks.task import Questions, Task
 
 DATA = CHECKOUT.parent / "shared" / "data"
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the published rows ar
 def task(composed: Compose, name: str, *overrides: str) -> Task:
     cfg = composed(f"dataset={name}", f"dataset.data_dir={DATA / name}", *overrides)
     checks.check(cfg)
-    return wiring.build_task(cfg)
+    return build.task(cfg)
 
 
 def contexts(questions: Questions) -> list[str]:

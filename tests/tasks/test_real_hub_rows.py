@@ -14,7 +14,7 @@ from dataset_rows import INVENTED, bbh
 from hub_repositories import Configs, Rows, repository
 from hub_server import Hub
 from support import CHECKOUT, Compose
-from wattrack import wiring
+from wattrack.settings import build
 
 DATA = CHECKOUT.parent / "shared" / "data"
 PUBLISHED = {
@@ -42,7 +42,7 @@ def _rows(file: Path) -> Rows:
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published rows are not beside the checkout")
 @pytest.mark.parametrize("name", [*PUBLISHED, "bbh"])
 def test_published_rows_are_the_same_from_both_sides(hub: Hub, composed: Compose, name: str) -> None:
-    task = wiring.build_task(composed(f"dataset={name}"))
+    task = build.task(composed(f"dataset={name}"))
     if name == "bbh":
         folder = DATA / "bbh"
         configs: Configs = {part: {"test": _rows(folder / f"{part}.jsonl")} for part in task.source.parts}

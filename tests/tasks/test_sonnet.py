@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from engines.tiny_models import build_model
 from support import Compose
-from wattrack import checks, wiring
 from wattrack.engines.hf import HFEngine
 from wattrack.engines.rows import common
 from wattrack.prompts.lengths import drawn_length
 from wattrack.prompts.seeds import derived_seed
 from wattrack.schema import Request, Response
+from wattrack.settings import build, checks
 from wattrack.tasks import sonnet
 from wattrack.tasks.task import Questions
 
@@ -40,7 +40,7 @@ def questions(
 ) -> Questions:
     cfg = composed("dataset=sonnet", *overrides)
     checks.check(cfg)
-    return wiring.build_task(cfg).questions(limit, seed, repeats)
+    return build.task(cfg).questions(limit, seed, repeats)
 
 
 def lengths(asked: Questions) -> list[tuple[str, int, int | None, int]]:

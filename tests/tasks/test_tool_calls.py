@@ -8,10 +8,11 @@ from typing import Any, cast
 import pytest
 
 from support import Compose, flat_response
-from wattrack import checks, grading, wiring
 from wattrack.errors import DatasetError
+from wattrack.job import grading
+from wattrack.results.summary import quality
 from wattrack.schema import Response, Sample
-from wattrack.summary import quality
+from wattrack.settings import build, checks
 from wattrack.tasks.task import Task
 from wattrack.tasks.tool_calls import to_sample
 
@@ -24,7 +25,7 @@ PATTERNS = {LE_GUIN: "Ursula Le Guin", "(?i)moby[ -]dick": "moby dick", ".*": "t
 def task(composed: Compose) -> Task:
     cfg = composed("dataset=tool_calls")
     checks.check(cfg)
-    return wiring.build_task(cfg)
+    return build.task(cfg)
 
 
 def answered(sample: Sample, text: str, *, error: str | None = None) -> Response:

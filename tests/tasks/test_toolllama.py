@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from support import CHECKOUT, Compose
-from wattrack import checks, wiring
 from wattrack.errors import DatasetError
+from wattrack.settings import build, checks
 from wattrack.tasks import toolllama
 
 DATA = CHECKOUT.parent / "shared" / "data" / "toolllama"
@@ -16,7 +16,7 @@ DATA = CHECKOUT.parent / "shared" / "data" / "toolllama"
 def test_every_published_row_becomes_a_question(composed: Compose) -> None:
     cfg = composed("dataset=toolllama", f"dataset.data_dir={DATA}")
     checks.check(cfg)
-    questions = wiring.build_task(cfg).questions(None, 0, 1)
+    questions = build.task(cfg).questions(None, 0, 1)
     assert len({s.id for s in questions.samples}) == len(questions.requests) == 600
     assert {s.group for s in questions.samples} == set(toolllama.SUBSETS)
 

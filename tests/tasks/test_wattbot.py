@@ -10,10 +10,11 @@ import pytest
 
 from scorers.hostile import hostile_texts
 from support import CHECKOUT, Compose, flat_response
-from wattrack import checks, grading, wiring
 from wattrack.errors import ConfigError, DatasetError
+from wattrack.job import grading
 from wattrack.metrics.rows import METRICS
 from wattrack.schema import Record, Request, Response, Sample
+from wattrack.settings import build, checks
 from wattrack.tasks import wattbot
 from wattrack.tasks.task import Task
 
@@ -40,10 +41,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def build(composed: Compose, folder: Path, *overrides: str) -> Task:
+def built(composed: Compose, folder: Path, *overrides: str) -> Task:
     cfg = composed("dataset=wattbot", f"dataset.data_dir={folder}", "dataset.order=file", *overrides)
     checks.check(cfg)
-    return wiring.build_task(cfg)
+    return build.task(cfg)
 
 
 def asked(number: int) -> Sample:
@@ -72,7 +73,7 @@ def means(records: list[Record], name: str) -> float:
 
 
 def test_every_cell_is_read_as_text(composed: Compose, folder: Path) -> None:
-    samples, facts = build(composed, folder).samples(None, 0)
+    samples, facts = built(composed, folder).samples(None, 0)
     assert facts.rows == len(ROWS)
     assert [s.id for s in samples] == [row[0] for row in ROWS], "no byte-order mark in the first column's name"
     assert [s.data for s in samples] == [
@@ -84,7 +85,7 @@ def test_every_cell_is_read_as_text(composed: Compose, folder: Path) -> None:
 
 
 def test_an_empty_cell_is_unanswerable_and_the_word_none_is_an_answer(composed: Compose, folder: Path) -> None:
-    task = build(composed, folder)
+    task = built(composed, folder)
     samples, _ = task.samples(None, 0)
     empty, none = (task.score(samples[i], reply(answer("12"))).metrics for i in (4, 5))
     assert (empty["wattbot_value"], empty["wattbot_na_recall"], empty["wattbot_value_strict"]) == (1, 0, 0)
@@ -99,8 +100,8 @@ def test_an_empty_cell_is_unanswerable_and_the_word_none_is_an_answer(composed: 
 
 
 def test_the_question_alone_and_the_question_with_its_documents(composed: Compose, folder: Path) -> None:
-    closed = build(composed, folder).questions(None, 0, 1)
-    oracle = build(composed, folder, "dataset.protocol=oracle").questions(None, 0, 1)
+    closed = built(composed, folder).questions(None, 0, 1)
+    oracle = built(composed, folder, "dataset.protocol=oracle").questions(None, 0, 1)
     texts = [[r.prompt[0].content for r in q.requests if isinstance(r, Request) and not isinstance(r.prompt, str)]
              for q in (closed, oracle)]  # fmt: skip
     assert not any("doe2021]" in text or "7.5 kW" in text for text in texts[0])
@@ -111,11 +112,11 @@ def test_the_question_alone_and_the_question_with_its_documents(composed: Compos
     assert "(none)" in texts[1][4]
     assert closed.facts.digest == oracle.facts.digest
     assert closed.prompt.sha256() != oracle.prompt.sha256()
-    again = build(composed, folder, "dataset.protocol=oracle").questions(1, 0, 1)
+    again = built(composed, folder, "dataset.protocol=oracle").questions(1, 0, 1)
     assert again.prompt.sha256() == oracle.prompt.sha256(), "whatever the limit"
     (folder / "corpus" / "roe2022.json.gz").unlink()
     (folder / "corpus" / "roe2022.json").write_text(json.dumps({"text": "Changed."}), "utf-8")
-    changed = build(composed, folder, "dataset.protocol=oracle").questions(1, 0, 1)
+    changed = built(composed, folder, "dataset.protocol=oracle").questions(1, 0, 1)
     assert changed.prompt.sha256() != oracle.prompt.sha256(), "other documents are another run"
 
 
@@ -150,19 +151,19 @@ def test_bad_rows_and_settings_are_refused(composed: Compose, folder: Path) -> N
     with (folder / "train_QA.csv").open("a", encoding="utf-8", newline="") as file:
         csv.writer(file).writerow(ROWS[0])
     with pytest.raises(DatasetError, match=r"train_QA\.csv:8: the id w1 occurs twice; it is also at .*:2"):
-        build(composed, folder).samples(1, 0)
+        built(composed, folder).samples(1, 0)
     with pytest.raises(DatasetError, match=r"`answer_value` must be a text, got 7\.5"):
         wattbot.to_sample("", {"id": "w", "question": "?", "answer_value": 7.5, "answer_unit": "", "ref_id": ""})
     with pytest.raises(DatasetError, match=r"not on the hub; set dataset\.data_dir: the folder with train_QA\.csv"):
-        wiring.build_task(composed("dataset=wattbot")).samples(1, 0)
+        build.task(composed("dataset=wattbot")).samples(1, 0)
     with pytest.raises(ConfigError, match=r"goes with style chat and with \{context\} in the template"):
-        build(composed, folder, "dataset.protocols.closed.template='{context}{question}'")
+        built(composed, folder, "dataset.protocols.closed.template='{context}{question}'")
     with pytest.raises(ConfigError, match=r"context\.budget_chars=-1: must be 0 or more"):
         wattbot.documents(
             wattbot.to_sample("", dict(zip(COLUMNS, ROWS[0], strict=True))), folder=folder, budget_chars=-1
         )
     with pytest.raises(ConfigError, match="goes with style chat"):
-        build(composed, folder, "dataset.protocol=oracle", "dataset.protocols.oracle.style=completion")
+        built(composed, folder, "dataset.protocol=oracle", "dataset.protocols.oracle.style=completion")
 
 
 REPLIES = [
@@ -190,7 +191,7 @@ def test_how_a_reply_is_read(text: str, cells: tuple[str, str] | None) -> None:
 
 
 def test_hostile_replies_have_a_score(composed: Compose, folder: Path) -> None:
-    task = build(composed, folder)
+    task = built(composed, folder)
     samples, _ = task.samples(None, 0)
     for number, text in enumerate(hostile_texts(100)):
         sample = samples[number % len(samples)]
@@ -201,7 +202,7 @@ def test_hostile_replies_have_a_score(composed: Compose, folder: Path) -> None:
 
 
 def test_the_overall_score_is_no_mean_over_questions(composed: Compose, folder: Path) -> None:
-    task = build(composed, folder)
+    task = built(composed, folder)
     samples, _ = task.samples(None, 0)
     right = [answer(row[3], row[5]) for row in ROWS]
     records, overall = graded(task, samples, right)
@@ -226,14 +227,14 @@ def test_the_overall_score_is_no_mean_over_questions(composed: Compose, folder: 
 
 
 def test_without_unanswerable_questions_the_strict_overall_is_not_known(composed: Compose, folder: Path) -> None:
-    task = build(composed, folder)
+    task = built(composed, folder)
     _, overall = graded(task, task.samples(1, 0)[0], [answer("7.5", "doe2021")])
     assert overall == {"wattbot_overall": pytest.approx(1.0), "wattbot_overall_strict": None}
     assert wattbot.aggregate([]) == {"wattbot_overall": None, "wattbot_overall_strict": None}
 
 
 def test_a_number_inside_the_range_is_reported(composed: Compose, folder: Path) -> None:
-    task = build(composed, folder)
+    task = built(composed, folder)
     samples, _ = task.samples(None, 0)
     metrics = task.score(samples[2], reply(answer("about 15%"))).metrics
     assert (metrics["wattbot_in_range"], metrics["wattbot_value"], metrics["wattbot_value_strict"]) == (1, 0, 0)
@@ -243,13 +244,13 @@ def test_a_number_inside_the_range_is_reported(composed: Compose, folder: Path) 
 
 
 def test_a_failed_question_counts_as_wrong_everywhere(composed: Compose, folder: Path) -> None:
-    task = build(composed, folder)
+    task = built(composed, folder)
     for sample in task.samples(None, 0)[0]:
         assert set(task.score(sample, reply("", error="out of memory")).metrics.values()) == {0.0}
 
 
 def test_the_references_satisfy_their_scorer(composed: Compose, folder: Path) -> None:
-    task = build(composed, folder)
+    task = built(composed, folder)
     samples, _ = task.samples(None, 0)
     assert grading.references(samples, task.score) == (0, 6)
     assert all(task.score(s, reply(s.target)).metrics["wattbot_weighted"] == 1 for s in samples)
@@ -266,7 +267,7 @@ BASELINES = {
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published rows are not beside the checkout")
 @pytest.mark.parametrize("name", BASELINES)
 def test_baselines_on_the_published_rows(composed: Compose, name: str) -> None:
-    task = build(composed, DATA)
+    task = built(composed, DATA)
     samples, facts = task.samples(None, 0)
     assert facts.rows == 41
     replies = {
@@ -286,14 +287,14 @@ def test_baselines_on_the_published_rows(composed: Compose, name: str) -> None:
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the published rows are not beside the checkout")
 def test_every_published_question_has_its_documents(composed: Compose) -> None:
-    questions = build(composed, DATA, "dataset.protocol=oracle").questions(None, 0, 1)
+    questions = built(composed, DATA, "dataset.protocol=oracle").questions(None, 0, 1)
     lengths = [len(str(r.prompt)) for r in questions.requests if isinstance(r, Request)]
     assert len(lengths) == 41
     assert sum(length < 2_000 for length in lengths) == 2, "the unanswerable ones name no document"
 
 
 def test_the_form_is_the_whole_reply_as_one_object(composed: Compose, folder: Path) -> None:
-    task = build(composed, folder)
+    task = built(composed, folder)
     sample = task.samples(None, 0)[0][0]
     replies = {answer("12"): 1, f"Sure: {answer('12')}": 0, '{"answer_value": "12"}': 0, '["answer_value"]': 0, "": 0}
     for text, asked in replies.items():

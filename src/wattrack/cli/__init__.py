@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from wattrack.cli import doctor, finalize, list, score, sync, ui
 from wattrack.cli.run import run
-from wattrack.complaints import complain
 from wattrack.errors import WattrackError
+from wattrack.settings.complaints import complain
 from wattrack.sweep.outcomes import FAILED
 
 __all__ = ["main", "run"]

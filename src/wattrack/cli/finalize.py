@@ -3,8 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from wattrack.complaints import complain
 from wattrack.errors import ConfigError
+from wattrack.settings.complaints import complain
 from wattrack.sweep.outcomes import REFUSED
 from wattrack.terminal import console
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from wattrack.complaints import complain, explain
 from wattrack.errors import ConfigError, DatasetError
+from wattrack.settings.complaints import complain, explain
 from wattrack.sweep.outcomes import FINISHED, REFUSED
 from wattrack.terminal import console
 
@@ -25,7 +25,7 @@ def add(verbs: "Verbs") -> None:
 
 def call(options: argparse.Namespace) -> int:
     """Print the catalogue, or the check of one dataset's rows."""
-    from wattrack.catalogue import catalogue
+    from wattrack.settings.catalogue import catalogue
 
     if options.overrides:
         return _check_rows(options.overrides)
@@ -36,7 +36,7 @@ def call(options: argparse.Namespace) -> int:
 
 
 def _check_rows(overrides: Sequence[str]) -> int:
-    from wattrack.availability import checked
+    from wattrack.settings.availability import checked
 
     try:
         console().print(checked(overrides), highlight=False)

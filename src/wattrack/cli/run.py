@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import hydra
 
 from wattrack import places
-from wattrack.complaints import complain, explain, is_refusal
-from wattrack.engines.kept import KEEPER
+from wattrack.engines.weights.kept import KEEPER
+from wattrack.settings.complaints import complain, explain, is_refusal
 from wattrack.sweep import callback, outcomes, process, worker
 from wattrack.sweep.callback import Begun
 from wattrack.sweep.outcomes import FAILED, FINISHED, INTERRUPTED, REFUSED

@@ -8,9 +8,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from wattrack import places
-from wattrack.complaints import complain, explain
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.monitors import running
+from wattrack.settings.complaints import complain, explain
 from wattrack.sweep.outcomes import FINISHED, INTERRUPTED, REFUSED
 from wattrack.terminal import console
 
@@ -28,7 +28,7 @@ def add(verbs: "Verbs") -> None:
 
 def call(options: argparse.Namespace) -> int:
     """Score the job's answers into a new run."""
-    from wattrack.rescoring import rescore
+    from wattrack.rescoring.rescore import rescore
 
     try:
         # A judge or an embedder uses the machine as a job does.

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wattrack import places
-from wattrack.complaints import complain
 from wattrack.errors import ConfigError, WattrackError
+from wattrack.settings.complaints import complain
 from wattrack.sweep.outcomes import FAILED, FINISHED
 from wattrack.terminal import console
 

@@ -7,22 +7,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from wattrack.answering import ALL, Load
-from wattrack.engines.batching import Batcher
-from wattrack.engines.checkpoint import Checkpoint, locate
-from wattrack.engines.fit import Fit, refuse_if_too_big
+from wattrack.engines.plain.batching import Batcher
 from wattrack.engines.rows import failed, one_line
-from wattrack.engines.settings import Settings
+from wattrack.engines.weights.checkpoint import Checkpoint, locate
+from wattrack.engines.weights.fit import Fit, refuse_if_too_big
+from wattrack.engines.weights.settings import Settings
 from wattrack.errors import EngineError
 from wattrack.facts import EngineFacts, EngineIdentity
 from wattrack.protocols import Capabilities, Requests
 from wattrack.schema import ChoiceRequest, Generation, Request, Response
 
 if TYPE_CHECKING:
-    from wattrack.engines.constraint import Grammars
-    from wattrack.engines.loading import Loaded
-    from wattrack.engines.naive import NaiveMode
-    from wattrack.engines.rendering import Renderer
-    from wattrack.engines.shared import SharedMode
+    from wattrack.engines.constrained.constraint import Grammars
+    from wattrack.engines.plain.naive import NaiveMode
+    from wattrack.engines.sharing.shared import SharedMode
+    from wattrack.engines.text.rendering import Renderer
+    from wattrack.engines.weights.loading import Loaded
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class HFEngine:
         Raises:
             EngineError: with how to install it.
         """
-        from wattrack.engines.grammar import require
+        from wattrack.engines.constrained.grammar import require
 
         require()
 
@@ -141,7 +141,10 @@ class HFEngine:
             EngineError: as `check` and `load`; or model and `requests` do not fit into the free memory; or the model's
                 tokenizer, or the grammar library, cannot hold an answer to its constraint.
         """
-        from wattrack.engines import loading, naive, rendering, selftest, shared  # noqa: F401
+        from wattrack.engines.plain import naive  # noqa: F401
+        from wattrack.engines.sharing import selftest, shared  # noqa: F401
+        from wattrack.engines.text import rendering  # noqa: F401
+        from wattrack.engines.weights import loading
 
         if self._checkpoint is None:
             self.check()
@@ -159,9 +162,9 @@ class HFEngine:
         """
         import torch
 
-        from wattrack.engines.loading import load
-        from wattrack.engines.naive import NaiveMode
-        from wattrack.engines.rendering import Renderer
+        from wattrack.engines.plain.naive import NaiveMode
+        from wattrack.engines.text.rendering import Renderer
+        from wattrack.engines.weights.loading import load
 
         self.close()
         if self._checkpoint is None:
@@ -224,7 +227,7 @@ class HFEngine:
         Raises:
             EngineError: called before `load`.
         """
-        from wattrack.engines.selftest import longest_text, self_test
+        from wattrack.engines.sharing.selftest import longest_text, self_test
 
         loaded, _ = self._ready()
         if self._why_naive(longest_text(loaded)) is not None:
@@ -256,7 +259,7 @@ class HFEngine:
             yield from self._generate(some)
 
     def _generate(self, requests: Sequence[Request]) -> Iterator[Response]:
-        from wattrack.engines.decoding import plan
+        from wattrack.engines.plain.decoding import plan
 
         loaded, renderer = self._ready()
         grammars = self._constraining(requests)
@@ -306,7 +309,7 @@ class HFEngine:
             torch.set_num_threads(self._threads_before)
             self._threads_before = None
         if loaded is not None:
-            from wattrack.engines.loading import release
+            from wattrack.engines.weights.loading import release
 
             release(loaded)
 
@@ -325,7 +328,7 @@ class HFEngine:
         if all(request.constraint is None for request in requests):
             return None
         if self._grammars is None:
-            from wattrack.engines.constraint import Grammars
+            from wattrack.engines.constrained.constraint import Grammars
 
             loaded, _ = self._ready()
             width = loaded.model.config.get_text_config(decoder=True).vocab_size
@@ -334,8 +337,8 @@ class HFEngine:
 
     def _mode(self, longest: int) -> "NaiveMode | SharedMode":
         """Who answers texts of up to this many tokens, prompt and new ones, with limits that fit them."""
-        from wattrack.engines.limits import limits
-        from wattrack.engines.shared import SharedMode
+        from wattrack.engines.sharing.limits import limits
+        from wattrack.engines.sharing.shared import SharedMode
 
         loaded, _ = self._ready()
         assert self._naive is not None
@@ -352,7 +355,7 @@ class HFEngine:
 
     def _why_naive(self, longest: int) -> str | None:
         """Why prefixes are not shared; noted once."""
-        from wattrack.engines.sharable import why_not
+        from wattrack.engines.sharing.sharable import why_not
 
         loaded, _ = self._ready()
         if self._settings.mode == "naive":

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from wattrack.footprint import basis
 from wattrack.metrics.rows import METRICS, shown_in
 from wattrack.metrics.shown import Description
-from wattrack.plausibility import Check
 from wattrack.results.conditions import CONTENDED
+from wattrack.results.footprint import basis
+from wattrack.results.plausibility import Check
 from wattrack.results.tables import number, score
 from wattrack.schema import CarbonReading, DatasetFacts, Readings
 

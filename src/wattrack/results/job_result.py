@@ -2,16 +2,16 @@
 
 from omegaconf import DictConfig
 
-from wattrack import plausibility
 from wattrack.errors import DatasetError
-from wattrack.footprint import Prices
-from wattrack.plausibility import Evidence
+from wattrack.results import plausibility
 from wattrack.results.conditions import conditions
 from wattrack.results.description import describe, source_tags
+from wattrack.results.footprint import Prices
+from wattrack.results.plausibility import Evidence
+from wattrack.results.summary import Metrics, running, summarize, unscored
 from wattrack.runs.manifest import Measurement
 from wattrack.runs.read import Run
 from wattrack.schema import JobResult
-from wattrack.summary import Metrics, running, summarize, unscored
 
 UNSCORED = "unscored: no judge"
 _OF_COMPUTING = ("throughput/", "latency/", "memory/", "energy/", "carbon/", "cost/", "load/", "tokens/computed")

@@ -10,12 +10,12 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from wattrack.errors import ConfigError, DatasetError
-from wattrack.flat import flatten
 from wattrack.journal import response_from_json
 from wattrack.runs.layout import PHASES, SUMMARY
 from wattrack.runs.manifest import Identity, Manifest, Outcome, Settled
 from wattrack.runs.write import RunFolder
 from wattrack.schema import DatasetFacts, Energy, Readings, Record, SystemSample, Window
+from wattrack.settings.flat import flatten
 
 UNLOGGED = "unlogged.json"
 """Where version 0 kept the results that the store did not take."""

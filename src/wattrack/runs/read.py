@@ -10,13 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from wattrack.config import Config
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.journal import read_journal
-from wattrack.refusal import refusal
 from wattrack.runs import codec, layout, old
 from wattrack.runs.manifest import Manifest, read_manifest
 from wattrack.schema import Readings, Record, Response
+from wattrack.settings.config import Config
+from wattrack.settings.refusal import refusal
 
 Key = tuple[str, int]
 """(sample id, repeat)"""

@@ -13,8 +13,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from wattrack.complaints import explain
 from wattrack.redaction import redacted
+from wattrack.settings.complaints import explain
 from wattrack.sweep import plan
 from wattrack.sweep.plan import PlannedJob, Sweep
 from wattrack.terminal import console
@@ -128,7 +128,7 @@ def _every_job(config: DictConfig) -> list[list[str]]:
 
 def _job(config: DictConfig, folder: Path, number: int, overrides: list[str], swept: tuple[str, ...]) -> PlannedJob:
     """A job with the folder that its launcher will give it."""
-    from wattrack.identity import job_name
+    from wattrack.job.identity import job_name
 
     try:
         cfg = GlobalHydra.instance().config_loader().load_sweep_config(config, overrides)

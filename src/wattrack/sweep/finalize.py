@@ -9,10 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from wattrack import places
-from wattrack.complaints import complain
 from wattrack.errors import TrackingError, WattrackError
 from wattrack.monitors import running
 from wattrack.redaction import HIDDEN, redacted
+from wattrack.settings.complaints import complain
 from wattrack.sweep import outcomes
 from wattrack.sweep.outcomes import Outcome
 from wattrack.sweep.plan import Sweep
@@ -115,7 +115,7 @@ def _compare(
     from wattrack import environment
     from wattrack.comparison.sweep_description import sweep_description
     from wattrack.comparison.sweep_table import sweep_tables
-    from wattrack.job import print_links
+    from wattrack.job.main import print_links
     from wattrack.schema import JobStart
 
     for table in sweep_tables(runs, console.width):

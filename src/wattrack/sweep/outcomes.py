@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wattrack import errors
-from wattrack.complaints import DETAILS
 from wattrack.errors import WattrackError
 from wattrack.runs.layout import SUMMARY, written_whole
+from wattrack.settings.complaints import DETAILS
 from wattrack.sweep.plan import PlannedJob, Sweep
 
 FINISHED, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130

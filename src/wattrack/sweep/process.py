@@ -14,8 +14,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from wattrack import config as schema
 from wattrack import places
+from wattrack.settings import config as schema
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR2") if hasattr(signal, name))
 """What clusters and launchers send when a job has to end: SIGUSR2 is submitit's word for the time limit."""

@@ -9,11 +9,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from wattrack import places
-from wattrack.complaints import complain, explain
-from wattrack.engines.kept import KEEPER
+from wattrack.engines.weights.kept import KEEPER
 from wattrack.errors import WattrackError
 from wattrack.monitors import running
 from wattrack.redaction import redacted
+from wattrack.settings.complaints import complain, explain
 from wattrack.sweep import outcomes, plan, process
 from wattrack.terminal import console
 
@@ -90,8 +90,8 @@ class _Stage:
 
 
 def _run(cfg: DictConfig, folder: Path, stage: _Stage) -> float | None:
-    from wattrack.job import dry_run, run_job
-    from wattrack.plan import Plan
+    from wattrack.job.main import dry_run, run_job
+    from wattrack.job.plan import Plan
 
     hydra_cfg = HydraConfig.get()
     in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
@@ -111,7 +111,7 @@ def _run(cfg: DictConfig, folder: Path, stage: _Stage) -> float | None:
 
 
 def _print_failure(cfg: DictConfig, error: Exception) -> None:
-    from wattrack.identity import job_name
+    from wattrack.job.identity import job_name
 
     hydra_cfg = HydraConfig.get()
     sweep = plan.read(Path(hydra_cfg.sweep.dir)) if hydra_cfg.mode == RunMode.MULTIRUN else None

@@ -11,9 +11,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from wattrack.intervals import percentiles, wilson
-from wattrack.latency import quantities
 from wattrack.metrics.rows import METRICS
 from wattrack.metrics.shown import ScorePlot
+from wattrack.results.latency import quantities
 from wattrack.schema import JobResult, Readings
 from wattrack.tracking.colors import model_color
 from wattrack.tracking.plots import INK, MUTED, new_figure, number_label, write_plot

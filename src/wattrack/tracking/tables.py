@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from wattrack.latency import latency_rows
 from wattrack.metrics.rows import shown_in
 from wattrack.metrics.shown import ComparisonTable
 from wattrack.results.columns import metric, param, tag
 from wattrack.results.conditions import LATENCY, THROUGHPUT, reasons, refusals
+from wattrack.results.latency import latency_rows
 from wattrack.results.question_sets import by_questions
 from wattrack.runs.codec import records_frame
 from wattrack.schema import JobResult, Record
