@@ -311,7 +311,7 @@ CASES: dict[str, Case] = {
                 sha="6cd10779", metrics=WATTBOT, prompt={**CHAT, "from these documents": 1}, new_tokens=64
             ),
         },
-        settings=("dataset.protocols.oracle.context.budget_chars=3000",),
+        settings=("dataset.protocols.oracle.prompt.context.budget_chars=3000",),
     ),
     "winogrande": Case(
         folder="winogrande",

@@ -110,7 +110,7 @@ STYLES = {
     "choices": Style(
         dataset="arc_challenge",
         files={"test.jsonl": [_arc(n) for n in range(COUNT)], "train.jsonl": [_arc(n) for n in range(50, 80)]},
-        settings=("dataset.protocols.base.shots_count=3",),
+        settings=("dataset.protocols.base.prompt.shots.count=3",),
     ),
     "partial": Style(
         dataset="winogrande",

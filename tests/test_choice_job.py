@@ -37,7 +37,7 @@ def job(outputs: Path) -> tuple[Run, Path]:
 
 
 def ask(run_here: Runner, rows: Path, *overrides: str) -> int:
-    shots = ("dataset.protocols.base.shots_count=3", "dataset.rows=null")
+    shots = ("dataset.protocols.base.prompt.shots.count=3", "dataset.rows=null")
     return run_here("model=demo_xs", "dataset=arc_challenge", f"dataset.data_dir={rows}", *shots, *overrides)
 
 

@@ -13,6 +13,7 @@ from support import CHECKOUT, Command, Compose
 from wattrack.errors import ConfigError
 from wattrack.metrics.rows import METRICS
 from wattrack.settings import build, checks
+from wattrack.settings.prompting import completed
 
 CONF = CHECKOUT / "conf"
 
@@ -66,7 +67,7 @@ def test_composing_imports_nothing_heavy() -> None:
     import subprocess
 
     code = (
-        "import sys; sys.argv=['x']; from hydra import compose, initialize_config_dir; from omegaconf import OmegaConf\n"
+        "import sys; from hydra import compose, initialize_config_dir; from omegaconf import OmegaConf\n"
         "from wattrack import places; from wattrack.settings import build, checks, config\n"
         "config.register(); OmegaConf.register_new_resolver('wattrack_root', lambda: '.')\n"
         "initialize_config_dir(str(places.conf_dir()), version_base='1.3'); cfg = compose('config')\n"
@@ -170,6 +171,13 @@ REFUSED = [
     ("preset.dtype=bf17", "preset.dtype: expected one of auto, fp32, bf16, fp16, got 'bf17'"),
     ("engine.mode=fast", "engine.mode"),
     ("dataset.protocol=chatt", "dataset.protocol=chatt: arithmetic has chat; did you mean chat?"),
+    (
+        "dataset.protocols.chat.max_new_tokens=9",
+        "is dataset.protocols.chat.prompt.max_new_tokens now",
+    ),
+    ("+dataset.protocols.chat.style=turns", "chat.style: is dataset.protocols.chat.prompt._target_ now"),
+    ("dataset.protocols.chat.prompt.stopp=[x]", "chat.prompt.stopp: there is no such setting; did you mean stop?"),
+    ("dataset.protocols.chat.prompt.max_new_tokens=9.5", "prompt.max_new_tokens: expected a whole number, got 9.5"),
     ("hardware.sample_hz=100", "hardware.sample_hz=100: must be between 1 and 10"),
     ("tracking.traces=many", "tracking.traces=many: must be all, none or a number"),
     ("model.id=embedded:demo_xxl", "embedded:demo_xs"),
@@ -218,6 +226,26 @@ def test_a_mistake_in_a_users_yaml_is_refused(src_run: Command, tmp_path: Path) 
     assert done.returncode == 2
     assert "bach" in done.stderr
     assert "batch_size" in done.stderr
+
+
+def test_a_users_dataset_of_the_version_before_is_refused_with_where_its_settings_are(
+    src_run: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "dataset").mkdir()
+    old = "name: mine\nprotocol: chat\nprotocols:\n  chat:\n    version: 1\n    style: chat\n    headline: score\n"
+    (tmp_path / "dataset" / "mine.yaml").write_text(old, "utf-8")
+    done = src_run("--config-dir", str(tmp_path), "dataset=mine")
+    assert done.returncode == 2
+    assert "dataset.protocols.chat.style: is dataset.protocols.chat.prompt._target_ now" in done.stderr
+
+
+def test_every_prompt_says_all_of_its_settings(composed: Compose) -> None:
+    given, shown = composed("dataset=sonnet"), composed("dataset=sonnet", "dataset.protocols.gaussian.prompt.top_p=1")
+    whole = completed(given)
+    assert whole.dataset.protocols.gaussian.prompt.temperature == 0.0
+    assert whole == completed(shown) == completed(whole), "what is a default may be said or not"
+    assert isinstance(whole.dataset.protocols.gaussian.prompt.prompt_tokens_stddev, float)
+    assert "temperature" not in given.dataset.protocols.gaussian.prompt
 
 
 def test_model_location_names_the_choices() -> None:

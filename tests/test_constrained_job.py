@@ -21,7 +21,7 @@ Runner = Callable[..., int]
 
 
 def settings(name: str) -> str:
-    return f"dataset.protocols.constrained.{name}"
+    return f"dataset.protocols.constrained.prompt.{name}"
 
 
 @pytest.mark.parametrize(("dataset", "free"), [("json_output", "free"), ("tool_calls", "json")])
@@ -44,7 +44,7 @@ def test_free_and_constrained_say_the_same_words_and_are_two_runs(composed: Comp
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
-        ([f"{settings('style')}=tools"], "only for styles chat, completion, tools_json, not tools"),
+        ([f"{settings('_target_')}=wattrack.prompts.tools.Tools"], "constrained: there is no such setting"),
         ([f"{settings('stop')}=[x]"], "the schema says where an answer ends"),
         ([f"{settings('fixed_length')}=true"], "the schema says where an answer ends"),
     ],
@@ -57,7 +57,7 @@ def test_settings_that_make_no_sense_are_refused(composed: Compose, overrides: l
 def test_rows_without_a_schema_and_engines_without_masks_are_refused(
     composed: Compose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    cfg = composed("dataset=arithmetic", "dataset.protocols.chat.constrained=true")
+    cfg = composed("dataset=arithmetic", "dataset.protocols.chat.prompt.constrained=true")
     with pytest.raises(DatasetError, match="constrained decoding needs rows with a JSON Schema"):
         build.task(cfg).questions(1, 0, 1)
     cfg = composed("model=demo_xs", "dataset=json_output", "dataset.protocol=constrained")
@@ -94,7 +94,7 @@ def test_a_sweep_over_both_keeps_them_apart(
     lines = [{"id": str(i), "kind": "k", "request": f"Say {i}.", "schema": s} for i, s in enumerate(SCHEMAS)]
     (rows / "test.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     common = ["model=demo_xs", "dataset=json_output", f"dataset.data_dir={rows}", "probe_questions=1"]
-    short = [f"dataset.protocols.{name}.max_new_tokens=100" for name in ("free", "constrained")]
+    short = [f"dataset.protocols.{name}.prompt.max_new_tokens=100" for name in ("free", "constrained")]
     assert run_here("-m", *common, *short, "dataset.protocol=free,constrained") == 0
     by_name = {run.data.params["dataset/protocol_id"]: run for run in runs(outputs, "json_output")}
     free, held = by_name["json_output/free@2"], by_name["json_output/constrained@1"]

@@ -46,7 +46,7 @@ def overrides(name: str, protocol: str, case: Case, asked: Asked) -> list[str]:
     if case.folder is not None:
         found.append(f"dataset.data_dir={DATA / case.folder}")
     if asked.new_tokens is not None:
-        found.append(f"dataset.protocols.{chosen}.max_new_tokens={asked.new_tokens}")
+        found.append(f"dataset.protocols.{chosen}.prompt.max_new_tokens={asked.new_tokens}")
     return found
 
 
@@ -111,7 +111,8 @@ def test_thirty_rows(
     asked, settings = case.asked[protocol], PROTOCOLS[name, protocol]
     if case.folder is not None and not (DATA / case.folder).is_dir():
         pytest.skip(f"the published rows of {name} are not beside the checkout")
-    choices = settings["style"] in ("choices", "letters", "partial")
+    asks = settings["prompt"]["_target_"].rpartition(".")[2]
+    choices = asks in ("Choices", "Letters", "Partial")
     assert run_here(*overrides(name, protocol, case, asked)) == 0
     printed = capsys.readouterr()
     assert printed.err == ""
@@ -125,7 +126,7 @@ def test_thirty_rows(
     (table,) = (outputs / "mlruns").rglob("predictions.json")
     assert len(json.loads(table.read_text("utf-8"))["data"]) == case.records
     warnings = [line for line in (folder / "job.log").read_text("utf-8").splitlines() if " INFO " not in line]
-    warnings = [line for line in warnings if NO_TOOLS not in line or settings["style"] != "tools"]
+    warnings = [line for line in warnings if NO_TOOLS not in line or asks != "Tools"]
     assert len(warnings) == len(case.warned)
     assert all(text in line for text, line in zip(case.warned, warnings, strict=True))
     assert re.search(rf"quality/n +{case.records}  questions", printed.out)

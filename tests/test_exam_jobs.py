@@ -46,7 +46,7 @@ def test_wattbot(run_here: Callable[..., int], outputs: Path, protocol: str) -> 
     write(outputs / "train_QA.csv", rows)
     (outputs / "corpus").mkdir()
     (outputs / "corpus" / "doe2021.json.gz").write_bytes(gzip.compress(json.dumps({"text": "Tom. " * 100}).encode()))
-    short = f"dataset.protocols.{protocol}.max_new_tokens=16"
+    short = f"dataset.protocols.{protocol}.prompt.max_new_tokens=16"
     assert (
         run_here(*SMALL, "dataset=wattbot", f"dataset.data_dir={outputs}", f"dataset.protocol={protocol}", short) == 0
     )
@@ -67,7 +67,7 @@ def test_gpqa(run_here: Callable[..., int], outputs: Path, protocol: str, metric
         for n in range(12)
     ]  # fmt: skip
     write(outputs / "gpqa_diamond.csv", rows)
-    short = "dataset.protocols.chat.max_new_tokens=16"
+    short = "dataset.protocols.chat.prompt.max_new_tokens=16"
     assert run_here(*SMALL, "dataset=gpqa", f"dataset.data_dir={outputs}", f"dataset.protocol={protocol}", short) == 0
     metrics = finished(outputs, "gpqa").data.metrics
     assert 0 <= metrics[f"quality/{metric}"] == metrics["quality/score"] <= 1

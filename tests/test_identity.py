@@ -31,7 +31,8 @@ def key(composed: Compose, *overrides: str, revision: str | None = None, digest:
 @pytest.mark.parametrize(
     "override",
     ["model=qwen7b", "preset=performance", "seed=1", "limit=5", "repeats=2", "hardware.device=cpu",
-     "hardware.threads=1", "dataset.protocol=chat", "dataset.protocols.base.max_new_tokens=9", "model.revision=abc"],
+     "hardware.threads=1", "dataset.protocol=chat", "dataset.protocols.base.prompt.max_new_tokens=9",
+     "model.revision=abc"],
 )  # fmt: skip
 def test_it_moves(composed: Compose, override: str) -> None:
     assert key(composed, override) != key(composed)

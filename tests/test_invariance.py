@@ -20,6 +20,7 @@ from wattrack.protocols import Capabilities, Engine, Scorer
 from wattrack.results.summary import quality
 from wattrack.schema import ChoiceRequest, Record, Request, Response, Sample, Score
 from wattrack.settings import build, checks
+from wattrack.settings.prompting import protocol
 from wattrack.tasks.task import Questions, Task
 
 TIMES = ("latency_s", "ttft_s", "batch_size", "started_unix_ms")
@@ -63,8 +64,9 @@ class PromptEngine(TextEngine):
 def task(composed: Compose, style: str, folder: Path, *overrides: str) -> Task:
     cfg = composed(f"dataset={STYLES[style].dataset}", "dataset.rows=null", *STYLES[style].settings, *overrides)
     cfg.dataset.data_dir = str(folder)
-    if checks.protocol(cfg).max_new_tokens > NEW_TOKENS:
-        checks.protocol(cfg).max_new_tokens = NEW_TOKENS
+    prompt = protocol(cfg).prompt
+    if prompt.get("max_new_tokens", 0) > NEW_TOKENS:
+        prompt.max_new_tokens = NEW_TOKENS  # type: ignore[attr-defined]
     checks.check(cfg)
     built = build.task(cfg)
     # The same program is run once: a scorer is pure, and a process for each would take minutes.

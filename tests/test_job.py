@@ -71,7 +71,7 @@ def test_one_job_leaves_everything(run_here: Runner, outputs: Path, capsys: pyte
 def test_answers_that_failed_are_counted_and_the_first_says_why(
     run_here: Runner, outputs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = ("model.context_length=60", "dataset.protocols.chat.max_new_tokens=10")
+    short = ("model.context_length=60", "dataset.protocols.chat.prompt.max_new_tokens=10")
     assert run_here("model=demo_xs", "limit=12", "probe_questions=0", *short) == 0
     (run,) = runs(outputs)
     failed = round(12 * run.data.metrics["quality/error_rate"])
@@ -126,7 +126,7 @@ def test_a_question_longer_than_the_context_is_data(run_here: Runner, outputs: P
     (outputs / "test.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     code = run_here(
         "model=demo_xs", "dataset=gsm8k", "dataset.protocol=chat", f"dataset.data_dir={outputs}", "probe_questions=0",
-        "dataset.protocols.chat.max_new_tokens=8",
+        "dataset.protocols.chat.prompt.max_new_tokens=8",
     )  # fmt: skip
     assert code == 0
     (run,) = runs(outputs, "gsm8k")

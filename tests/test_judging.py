@@ -15,9 +15,9 @@ from test_job import folders, runs
 from wattrack import cli
 from wattrack.answering import ALL, Load
 from wattrack.journal import read_journal
-from wattrack.prompts.turns import TurnsPrompt
+from wattrack.prompts.turns import Turns
 from wattrack.rescoring.judging import judge
-from wattrack.schema import Generation, Message, Request, Response, Sample
+from wattrack.schema import Message, Request, Response, Sample
 from wattrack.tasks.mt_bench_judge import MtBenchJudging
 
 Runner = Callable[..., int]
@@ -59,7 +59,7 @@ class Listening(TextEngine):
 
 def test_a_judge_sees_no_reasoning(tmp_path: Path) -> None:
     sample = Sample(id="1", question="", target="", data={"turns": ["Name a fruit."], "references": []})
-    (turn,) = TurnsPrompt(generation=Generation(max_new_tokens=9)).turns(sample)
+    (turn,) = Turns(max_new_tokens=9).turns(sample)
     answer = flat_response(
         sample_id=turn.id, repeat=0, text="<think>A plum?</think>A pear.", finish_reason="stop", input_tokens=1,
         output_tokens=9,
@@ -110,7 +110,7 @@ def test_ratings_are_a_new_run_with_the_judges_name(
 def test_a_judge_without_ratings_gives_no_score(
     run_here: Runner, rows: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    limits = ("dataset.protocols.chat.max_new_tokens=8", "dataset.protocols.chat.judging.max_new_tokens=8")
+    limits = ("dataset.protocols.chat.prompt.max_new_tokens=8", "dataset.protocols.chat.judging.max_new_tokens=8")
     assert ask(run_here, rows, *limits) == 0
     (folder,) = folders(rows)
     assert cli.main(["score", str(folder), JUDGE, limits[1]]) == 0

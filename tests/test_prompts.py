@@ -3,21 +3,23 @@
 import pytest
 
 from wattrack.errors import ConfigError
+from wattrack.prompts.chat import Chat
+from wattrack.prompts.completion import Completion
 from wattrack.prompts.seeds import derived_seed
 from wattrack.prompts.shots import Shot, load_shots
-from wattrack.prompts.text import Prompt, chat_prompt, completion_prompt
-from wattrack.schema import Generation, Message, Sample
+from wattrack.schema import Message, Sample
 
 SHOTS = (Shot(question="1+1?", answer="It is 2."), Shot(question="{x}?", answer="y"))
+QUESTION = Sample(id="q", question="2+2?", target="4")
 
 
 def test_completion_prompt_to_the_character() -> None:
-    text = completion_prompt("2+2?", "Q: {question}\n\nA:", SHOTS)
-    assert text == "Q: 1+1?\n\nA: It is 2.\n\nQ: {x}?\n\nA: y\n\nQ: 2+2?\n\nA:"
+    prompt = Completion(template="Q: {question}\n\nA:", examples=SHOTS)
+    assert prompt.request(QUESTION, 0, 0).prompt == "Q: 1+1?\n\nA: It is 2.\n\nQ: {x}?\n\nA: y\n\nQ: 2+2?\n\nA:"
 
 
 def test_chat_prompt_turns() -> None:
-    assert chat_prompt("2+2?", "{question}\nGo.", SHOTS[:1]) == (
+    assert Chat(template="{question}\nGo.", examples=SHOTS[:1]).request(QUESTION, 0, 0).prompt == (
         Message(role="user", content="1+1?\nGo."),
         Message(role="assistant", content="It is 2."),
         Message(role="user", content="2+2?\nGo."),
@@ -25,7 +27,8 @@ def test_chat_prompt_turns() -> None:
 
 
 def test_braces_in_questions_survive() -> None:
-    assert completion_prompt("f{0}{question}?", "{question}", ()) == "f{0}{question}?"
+    question = Sample(id="a", question="f{0}{question}?", target="")
+    assert Completion().request(question, 0, 0).prompt == "f{0}{question}?"
 
 
 def test_the_shipped_shots_are_worked_and_right() -> None:
@@ -44,12 +47,11 @@ def test_unknown_shots_name_the_choices() -> None:
 
 
 def test_the_hash_moves_with_every_part() -> None:
-    generation = Generation(max_new_tokens=8)
-    base = Prompt(style="chat", template="{question}", shots=SHOTS, generation=generation)
+    base = Chat(examples=SHOTS, max_new_tokens=8)
     variants = [
-        Prompt(style="completion", template="{question}", shots=SHOTS, generation=generation),
-        Prompt(style="chat", template="{question} ", shots=SHOTS, generation=generation),
-        Prompt(style="chat", template="{question}", shots=SHOTS[:1], generation=generation),
+        Completion(examples=SHOTS, max_new_tokens=8),
+        Chat(template="{question} ", examples=SHOTS, max_new_tokens=8),
+        Chat(examples=SHOTS[:1], max_new_tokens=8),
     ]
     assert len({p.sha256() for p in [base, *variants]}) == 4
 
@@ -62,6 +64,6 @@ def test_seeds_are_pure_functions_of_their_parts() -> None:
 
 
 def test_request_carries_everything() -> None:
-    prompt = Prompt(style="completion", template="{question}", shots=(), generation=Generation(max_new_tokens=3))
+    prompt = Completion(max_new_tokens=3)
     request = prompt.request(Sample(id="a", question="?", target="1"), seed=5, repeat=2)
     assert (request.prompt, request.repeat, request.seed) == ("?", 2, derived_seed(5, "a", 2))

@@ -35,7 +35,12 @@ def job(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator
         patch.setenv("WATTRACK_ROOT", str(root))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         GlobalHydra.instance().clear()
-        settings = ("limit=12", "probe_questions=0", "hardware.threads=1", "dataset.protocols.chat.max_new_tokens=60")
+        settings = (
+            "limit=12",
+            "probe_questions=0",
+            "hardware.threads=1",
+            "dataset.protocols.chat.prompt.max_new_tokens=60",
+        )
         assert cli.run(["model=demo_xs", *settings]) == 0
         GlobalHydra.instance().clear()
         for opened in [h for h in logging.getLogger().handlers if h not in handlers]:
@@ -188,7 +193,7 @@ def test_a_job_whose_scorer_failed_is_scored(job: Path, tmp_path: Path, capsys: 
         ("0" * 32, "", "not found"),
         ("nowhere", "", "nowhere: neither a job's output folder nor an MLflow run id"),
         ("", "model=demo_s", "model: scoring again changes how answers are judged, nothing else"),
-        ("", "dataset.protocols.chat.template=x", "template: scoring again"),
+        ("", "dataset.protocols.chat.prompt.template=x", "template: scoring again"),
         ("", "dataset.protocols.chat.scorer.marked=1", "marked: there is no such setting"),
         ("", "similarity.model_id=any", "arithmetic/chat@2 has no reference texts to compare answers with"),
     ],

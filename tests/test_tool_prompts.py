@@ -13,8 +13,8 @@ from support import Compose
 from wattrack.engines.hf import HFEngine
 from wattrack.engines.text.rendering import Renderer
 from wattrack.errors import ConfigError, DatasetError
-from wattrack.prompts.tools import ToolPrompt, calls_schema, described, json_schema, tool
-from wattrack.schema import Generation, Message, Request, Sample
+from wattrack.prompts.tools import Tools, ToolsJson, ToolsText, calls_schema, described, json_schema, tool
+from wattrack.schema import Message, Request, Sample
 from wattrack.scorers.calls import read_calls
 from wattrack.settings import checks
 
@@ -35,7 +35,7 @@ FUNCTION = {
 
 
 def request(style: str, **data: object) -> Request:
-    prompt = ToolPrompt(style=style, generation=Generation(max_new_tokens=8))
+    prompt = {"tools": Tools, "tools_text": ToolsText, "tools_json": ToolsJson}[style](max_new_tokens=8)
     sample = Sample(id="1", question="Weather?", target="", data={"functions": [FUNCTION], **data})
     return prompt.request(sample, 0, 0)
 
@@ -77,11 +77,11 @@ def test_native_and_text_styles() -> None:
 def test_calls_as_json_are_asked_for_and_held_to_the_functions() -> None:
     free = request("tools_json")
     sample = Sample(id="1", question="Weather?", target="", data={"functions": [FUNCTION]})
-    held = ToolPrompt(style="tools_json", generation=Generation(max_new_tokens=8), constrained=True)
+    held = ToolsJson(max_new_tokens=8, constrained=True)
     assert isinstance(free.prompt, tuple) and "reply\nwith the empty list: []" in free.prompt[0].content
     made = held.request(sample, 0, 0)
     assert (made.prompt, free.constraint, made.constraint) == (free.prompt, None, calls_schema([FUNCTION]))
-    assert held.sha256() == ToolPrompt(style="tools_json", generation=free.generation).sha256()
+    assert held.sha256() == ToolsJson(max_new_tokens=9).sha256()
     schema = Draft202012Validator(calls_schema([FUNCTION]))
     right = {"name": "weather.get", "arguments": {"type": 1.5, "places": [{"x": None}]}}
     for calls in ([], [right], [right, right]):
@@ -145,12 +145,12 @@ def test_described_needs_no_function() -> None:
 
 
 def test_functions_are_needed_and_nothing_is_ignored(composed: Compose) -> None:
-    prompt = ToolPrompt(style="tools", generation=Generation(max_new_tokens=8))
-    with pytest.raises(DatasetError, match="needs rows with functions"):
+    prompt = Tools(max_new_tokens=8)
+    with pytest.raises(DatasetError, match="need rows with functions"):
         prompt.request(Sample(id="1", question="q", target=""), 0, 0)
     for override in ("template='Q: {question}'", "shots=gsm8k_cot8"):
-        cfg = composed("dataset=tool_calls", f"dataset.protocols.chat.{override}")
-        with pytest.raises(ConfigError, match="leave shots and template out"):
+        cfg = composed("dataset=tool_calls", f"dataset.protocols.chat.prompt.{override}")
+        with pytest.raises(ConfigError, match=r"chat\.prompt\.\w+: there is no such setting.* Tools takes: max_new"):
             checks.check(cfg)
 
 

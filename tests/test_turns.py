@@ -14,10 +14,10 @@ from wattrack.answering import ALL, Load
 from wattrack.errors import DatasetError
 from wattrack.job.loop import collect, foreseen, openings
 from wattrack.journal import Journal, read_journal
-from wattrack.prompts.turns import TurnsPrompt
-from wattrack.schema import Generation, Message, Request, Response, Sample
+from wattrack.prompts.turns import Turns
+from wattrack.schema import Message, Request, Response, Sample
 
-PROMPT = TurnsPrompt(generation=Generation(max_new_tokens=9, temperature=0.5), temperatures={"math": 0.0})
+PROMPT = Turns(max_new_tokens=9, temperature=0.5, temperatures={"math": 0.0})
 SAMPLES = [
     Sample(id=name, question="", target="", group=group, data={"turns": [f"{name}?", "More?", "Done?"]})
     for name, group in (("a", "math"), ("b", "writing"))
@@ -69,7 +69,7 @@ def test_a_turn_is_a_sample_with_its_own_seed_and_its_groups_temperature() -> No
 
 
 def test_rows_without_turns_are_refused() -> None:
-    with pytest.raises(DatasetError, match="1: style turns needs rows with turns"):
+    with pytest.raises(DatasetError, match="1: conversations need rows with turns"):
         PROMPT.turns(Sample(id="1", question="Why?", target=""))
 
 
@@ -118,7 +118,7 @@ def test_a_job_of_two_turns_is_unscored_without_a_judge(
     (outputs / "question.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), "utf-8")
     code = run_here(
         "model=demo_xs", "dataset=mt_bench", f"dataset.data_dir={outputs}", "probe_questions=2",
-        "dataset.protocols.chat.max_new_tokens=12", "hardware.threads=1",
+        "dataset.protocols.chat.prompt.max_new_tokens=12", "hardware.threads=1",
     )  # fmt: skip
     assert code == 0
     assert "quality: unscored: no judge" in capsys.readouterr().out

@@ -9,13 +9,14 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from support import CHECKOUT
+from support import CHECKOUT, Compose
 from test_job import folders
 from wattrack import cli
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.results.job_result import job_result
 from wattrack.runs.manifest import Manifest, Outcome, write_manifest
 from wattrack.runs.read import load_run
+from wattrack.settings.prompting import build_prompt, completed, protocol
 from wattrack.tracking.fetch import fetched
 from wattrack.tracking.store import Tracker
 
@@ -62,6 +63,20 @@ def test_a_folder_of_the_landed_version_is_read(name: str) -> None:
     assert generate.duration_s == pytest.approx(kept["metrics"]["time/generate_s"])
     assert run.readings.samples
     assert run.probe == (), "the landed version kept the probe's distribution only"
+
+
+@pytest.mark.parametrize("name", ["arithmetic", "tool_calls", "mt_bench", "arc_challenge"])
+def test_how_a_run_of_the_landed_version_was_asked_is_said_in_todays_terms(composed: Compose, name: str) -> None:
+    run = load_run(OLD / name)
+    stored = protocol(run.cfg)
+    today = protocol(completed(composed(f"dataset={name}", f"dataset.protocol={run.cfg.dataset.protocol}"))).prompt
+    asked = {"shots": None, "max_new_tokens": None}  # of these runs, not of the protocol
+    assert {**stored.prompt, **asked} == {**today, **asked}
+    prompt = build_prompt(run.cfg)
+    if name == "arc_challenge":
+        assert prompt.draw is not None and prompt.draw.key() == ["train", 3, "seeded", 0]
+    else:
+        assert run.manifest.identity is not None and prompt.sha256() == run.manifest.identity.prompt_sha256
 
 
 def test_a_folder_of_the_landed_version_is_scored_again(

@@ -54,9 +54,11 @@ PROTOCOLS = {
     for file in sorted((CHECKOUT / "conf" / "dataset").glob("*.yaml"))
     for name, protocol in yaml.safe_load(file.read_text("utf-8"))["protocols"].items()
 }
-CHOICES = ("choices", "letters", "partial")
+CHOICES = [f"wattrack.prompts.choices.{name}" for name in ("Choices", "Letters", "Partial")]
 SCORERS = {
-    kind: {json.dumps(p["scorer"]): pair for pair, p in PROTOCOLS.items() if (p["style"] in CHOICES) == kind}.values()
+    kind: {
+        json.dumps(p["scorer"]): pair for pair, p in PROTOCOLS.items() if (p["prompt"]["_target_"] in CHOICES) == kind
+    }.values()
     for kind in (True, False)
 }
 """One protocol for each scorer with its settings, by whether it compares choices."""

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support import flat_response
-from wattrack.prompts.text import Prompt
+from wattrack.prompts.chat import Chat
 from wattrack.protocols import Scorer
-from wattrack.schema import Generation, Sample
+from wattrack.schema import Sample
 from wattrack.scorers import number, structure, tool_calls
 from wattrack.scorers.reasoning import read
 from wattrack.tasks import gsm8k, ifeval
@@ -61,7 +61,7 @@ def test_only_blank_lines_after_a_block_are_left_out() -> None:
 
 
 def _task(scorer: Scorer, headline: str) -> Task:
-    prompt = Prompt(style="chat", template="{question}", shots=(), generation=Generation(max_new_tokens=8))
+    prompt = Chat(max_new_tokens=8)
     source = Source(name="x", split="test", data_dir=Path())
     return Task(
         source=source, to_sample=gsm8k.to_sample, prompt=prompt, scorer=scorer, headline=headline, protocol="x/x@1"

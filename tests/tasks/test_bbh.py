@@ -150,8 +150,8 @@ def test_a_missing_part_is_named(composed: Compose, tmp_path: Path) -> None:
 
 
 def test_a_preamble_needs_a_completion(composed: Compose) -> None:
-    with pytest.raises(ConfigError, match=r"protocols\.cot\.preamble: only for style completion, not chat"):
-        checks.check(composed("dataset=bbh", "dataset.protocols.cot.style=chat"))
+    with pytest.raises(ConfigError, match=r"cot\.prompt\.preamble: there is no such setting"):
+        checks.check(composed("dataset=bbh", "dataset.protocols.cot.prompt._target_=wattrack.prompts.chat.Chat"))
 
 
 def test_every_part_has_its_metric(composed: Compose) -> None:

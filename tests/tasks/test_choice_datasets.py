@@ -161,7 +161,7 @@ def test_shots_are_the_same_for_every_question_seed_limit_and_file_order(compose
     assert asked.questions(2, 7, 1).prompt.sha256() == first.prompt.sha256()
     write(tmp_path, train=[*reversed(rows), arc(120)])
     assert asked.questions(None, 0, 1).prompt.sha256() == first.prompt.sha256()
-    other = ask(composed, tmp_path, "arc_challenge", "dataset.protocols.base.shots_seed=1")
+    other = ask(composed, tmp_path, "arc_challenge", "dataset.protocols.base.prompt.shots.seed=1")
     assert candidates(other)[0].context != candidates(first)[0].context
 
 
@@ -188,7 +188,7 @@ def test_bad_rows_are_no_shots_unless_the_rows_are_promised_as_they_are(
     write(tmp_path, test=[arc(1)], train=[arc(9, ""), *(arc(n) for n in range(10, 35))])
     assert candidates(ask(composed, tmp_path, "arc_challenge"))[0].context.count("Answer:") == 26
     assert "1 rows are no worked examples; the first: " in caplog.text
-    first = "dataset.protocols.base.shots_pick=first"
+    first = "dataset.protocols.base.prompt.shots.pick=first"
     with pytest.raises(DatasetError, match=r"train\.jsonl:1: `answerKey` is empty"):
         ask(composed, tmp_path, "arc_challenge", first)
     write(tmp_path, train=[arc(9, "")])
@@ -237,13 +237,21 @@ def test_a_bad_row_is_refused_with_its_field(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["dataset.protocols.base.shots_split=test"], "the questions are from this split"),
-        (["dataset.protocols.base.shots_count=0"], r"shots_count=0: must be 1 or more with shots_split"),
-        (["dataset.protocols.base.shots_split=null"], r"shots_count=5: needs shots_split"),
-        (["dataset.protocols.base.shots=gsm8k_cot8"], "style letters takes rows: use shots_split"),
+        (["dataset.protocols.base.prompt.shots.split=test"], "the questions are from this split"),
         (
-            ["dataset.protocols.base.shots_pick=seeded", "dataset.protocols.base.shots_skip=1"],
-            "shots_skip=1: only with shots_split and shots_pick: first",
+            ["dataset.protocols.base.prompt.shots.count=0"],
+            r"base\.prompt\.shots\.count=0: must be a whole number, 1 or more",
+        ),
+        (
+            ["dataset.protocols.base.prompt.shots.cuont=4"],
+            r"shots\.cuont: there is no such setting; did you mean count\?",
+        ),
+        (["~dataset.protocols.base.prompt.shots.split"], r"base\.prompt\.shots\.split: missing"),
+        (["dataset.protocols.base.prompt.shots.pick=last"], "shots.pick=last: expected one of seeded, first"),
+        (["dataset.protocols.base.prompt.shots=gsm8k_cot8"], "shots=gsm8k_cot8: choices take rows"),
+        (
+            ["dataset.protocols.base.prompt.shots.pick=seeded", "dataset.protocols.base.prompt.shots.skip=1"],
+            "shots.skip=1: only with pick: first",
         ),
     ],
 )

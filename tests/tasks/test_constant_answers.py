@@ -22,11 +22,11 @@ from wattrack.tasks.task import Task
 
 DATA = CHECKOUT.parent / "shared" / "data"
 STYLES = {
-    (file.stem, name): protocol["style"]
+    (file.stem, name): protocol["prompt"]["_target_"].rpartition(".")[2]
     for file in sorted((CHECKOUT / "conf" / "dataset").glob("*.yaml"))
     for name, protocol in yaml.safe_load(file.read_text("utf-8"))["protocols"].items()
 }
-COMPARED = ("choices", "letters", "partial")
+COMPARED = ("Choices", "Letters", "Partial")
 UNSCORED = ("perf", "mt_bench")
 WRITTEN = [
     pair for pair, style in STYLES.items() if style not in COMPARED and pair[0] in CASES and pair[0] not in UNSCORED

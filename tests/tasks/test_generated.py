@@ -62,7 +62,7 @@ def test_the_last_number_of_an_answer_counts(composed: Compose) -> None:
 
 
 def test_perf_asks_for_exact_lengths_and_scores_nothing(composed: Compose) -> None:
-    task = build.task(composed("dataset=perf", "dataset.protocols.fixed.prompt_tokens=7"))
+    task = build.task(composed("dataset=perf", "dataset.protocols.fixed.prompt.prompt_tokens=7"))
     questions = task.questions(None, 0, 1)
     assert questions.facts.rows == perf.TEXTS
     assert len({str(r.prompt).split()[0] for r in questions.requests if isinstance(r, Request)}) == perf.TEXTS
@@ -83,13 +83,22 @@ def test_texts_of_ones_own_replace_generated_rows(composed: Compose, tmp_path: P
 
 
 REFUSED = [
-    ("dataset.protocols.fixed.prompt_tokens=0", r"prompt_tokens=0: must be 1 or more"),
-    ("dataset.protocols.fixed.style=chat", r"prompt_tokens=512: .* style completion"),
-    ("dataset.protocols.fixed.stop=[x]", r"fixed_length: only .* without stop strings"),
-    ("dataset.protocols.fixed.max_new_tokens=0", r"max_new_tokens=0: must be 1 or more"),
-    ("dataset.protocols.fixed.prompt_tokens_stddev=-1", r"prompt_tokens_stddev=-1: must be 0 or more"),
-    ("dataset.protocols.fixed.max_new_tokens_stddev=inf", r"max_new_tokens_stddev=inf: must be 0 or more"),
-    ("dataset.protocols.fixed.max_new_tokens_stddev=nan", r"max_new_tokens_stddev=nan: must be 0 or more"),
+    ("dataset.protocols.fixed.prompt.prompt_tokens=0", r"prompt_tokens=0: must be 1 or more"),
+    (
+        "dataset.protocols.fixed.prompt._target_=wattrack.prompts.chat.Chat",
+        r"prompt_tokens: .* Chat takes: max_new_tok",
+    ),
+    ("dataset.protocols.fixed.prompt.prompt_tokens=many", r"prompt_tokens: expected a whole number, got 'many'"),
+    ("dataset.protocols.fixed.prompt.fixed_length=1", r"fixed_length: expected true or false, got 1"),
+    ("dataset.protocols.fixed.prompt.stop=x", r"stop: expected a list of texts, got 'x'"),
+    ("dataset.protocols.fixed.prompt.temperature=-1", r"temperature=-1: must be 0 or more"),
+    ("dataset.protocols.fixed.prompt.top_p=0", r"top_p=0: must be more than 0"),
+    ("dataset.protocols.fixed.prompt._target_=wattrack.prompts.Chat", r"prompt\._target_=wattrack\.prompts\.Chat: "),
+    ("dataset.protocols.fixed.prompt.stop=[x]", r"fixed_length: only .* without stop strings"),
+    ("dataset.protocols.fixed.prompt.max_new_tokens=0", r"max_new_tokens=0: must be 1 or more"),
+    ("dataset.protocols.fixed.prompt.prompt_tokens_stddev=-1", r"prompt_tokens_stddev=-1: must be 0 or more"),
+    ("dataset.protocols.fixed.prompt.max_new_tokens_stddev=inf", r"max_new_tokens_stddev=inf: must be 0 or more"),
+    ("dataset.protocols.fixed.prompt.max_new_tokens_stddev=nan", r"max_new_tokens_stddev=nan: must be 0 or more"),
 ]
 
 
@@ -108,7 +117,7 @@ def test_lengths_that_cannot_be_exact_are_refused(composed: Compose, override: s
 )
 def test_lengths_that_are_not_exact_cannot_be_drawn(composed: Compose, name: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        checks.check(composed("dataset=prompts", f"dataset.protocols.chat.{name}=5"))
+        checks.check(composed("dataset=prompts", "dataset.protocol=base", f"dataset.protocols.base.prompt.{name}=5"))
 
 
 def test_repeats_of_a_text_are_other_prompts(composed: Compose) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support import flat_response
-from wattrack.prompts.turns import TurnsPrompt
+from wattrack.prompts.turns import Turns
 from wattrack.schema import Generation, Message, Sample
 from wattrack.tasks.mt_bench_judge import MtBenchJudging, read_rating
 
@@ -17,7 +17,7 @@ SAMPLE = Sample(
     id="111", question="", target="", group="math",
     data={"turns": ["2 + 3?", "Twice that?"], "references": ["It is 5.", "It is 10."]},
 )  # fmt: skip
-FIRST, SECOND = TurnsPrompt(generation=Generation(max_new_tokens=9)).turns(SAMPLE)
+FIRST, SECOND = Turns(max_new_tokens=9).turns(SAMPLE)
 ANSWER = flat_response(
     sample_id="111-turn2", repeat=0, text="10", finish_reason="stop", input_tokens=1, output_tokens=1
 )

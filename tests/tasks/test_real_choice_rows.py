@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from support import CHECKOUT, Compose, flat_response
+from wattrack.prompts.choices import Choices
 from wattrack.schema import ChoiceRequest, Response, Sample
 from wattrack.settings import build, checks
 from wattrack.tasks.task import Questions, Task
@@ -64,7 +65,8 @@ def test_shots_are_fixed_complete_and_not_what_is_asked(composed: Compose, name:
     asked = task(composed, name)
     questions = asked.questions(40, 0, 1)
     prompt = questions.prompt
-    shots = getattr(prompt, "shots")  # noqa: B009  the other kind of prompt has shots of another type
+    assert isinstance(prompt, Choices)
+    shots = prompt.examples
     every, _ = asked.samples(None, 0)
     assert set(shots) == {s.group for s in every}
     assert {len(group) for group in shots.values()} == {count}

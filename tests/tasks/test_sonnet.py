@@ -22,7 +22,7 @@ from wattrack.tasks import sonnet
 from wattrack.tasks.task import Questions
 
 SMALL = tuple(
-    f"dataset.protocols.gaussian.{setting}"
+    f"dataset.protocols.gaussian.prompt.{setting}"
     for setting in ("prompt_tokens=60", "prompt_tokens_stddev=20", "max_new_tokens=12", "max_new_tokens_stddev=6")
 )
 NAMES = ("prompt_tokens", "max_new_tokens")
@@ -74,7 +74,7 @@ def test_lengths_are_a_function_of_seed_text_and_repeat(composed: Compose) -> No
     assert len({(prompt, new) for _, _, prompt, new in every}) > 190
     other = lengths(questions(composed, seed=4, repeats=2))
     assert not set(every) & set(other)
-    same = lengths(questions(composed, *(f"dataset.protocols.gaussian.{n}_stddev=0" for n in NAMES), repeats=2))
+    same = lengths(questions(composed, *(f"dataset.protocols.gaussian.prompt.{n}_stddev=0" for n in NAMES), repeats=2))
     assert {row[2:] for row in same} == {(550, 150)}
 
 

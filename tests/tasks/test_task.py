@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from support import flat_response
 from wattrack.errors import DatasetError
-from wattrack.prompts.text import Prompt
-from wattrack.schema import Generation, Sample
+from wattrack.prompts.chat import Chat
+from wattrack.schema import Sample
 from wattrack.scorers import number
 from wattrack.tasks.gsm8k import to_sample
 from wattrack.tasks.task import Source, Task, digest, shuffle
@@ -21,7 +21,7 @@ def _task(folder: Path, order: str = "shuffled") -> Task:
     return Task(
         source=Source(name="gsm8k", split="test", data_dir=folder),
         to_sample=to_sample,
-        prompt=Prompt(style="chat", template="{question}", shots=(), generation=Generation(max_new_tokens=8)),
+        prompt=Chat(max_new_tokens=8),
         scorer=partial(number.score, marker="####"),
         headline="exact_match_flexible",
         protocol="gsm8k/chat@2",

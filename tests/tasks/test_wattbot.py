@@ -13,6 +13,7 @@ from support import CHECKOUT, Compose, flat_response
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.job import grading
 from wattrack.metrics.rows import METRICS
+from wattrack.prompts.chat import Chat
 from wattrack.schema import Record, Request, Response, Sample
 from wattrack.settings import build, checks
 from wattrack.tasks import wattbot
@@ -112,11 +113,11 @@ def test_the_question_alone_and_the_question_with_its_documents(composed: Compos
     assert "(none)" in texts[1][4]
     assert closed.facts.digest == oracle.facts.digest
     assert closed.prompt.sha256() != oracle.prompt.sha256()
-    again = built(composed, folder, "dataset.protocol=oracle").questions(1, 0, 1)
-    assert again.prompt.sha256() == oracle.prompt.sha256(), "whatever the limit"
+    few = built(composed, folder, "dataset.protocol=oracle").questions(1, 0, 1)
+    assert isinstance(few.prompt, Chat) and len(few.prompt.contexts) == 1, "only what is asked is looked up"
     (folder / "corpus" / "roe2022.json.gz").unlink()
     (folder / "corpus" / "roe2022.json").write_text(json.dumps({"text": "Changed."}), "utf-8")
-    changed = built(composed, folder, "dataset.protocol=oracle").questions(1, 0, 1)
+    changed = built(composed, folder, "dataset.protocol=oracle").questions(None, 0, 1)
     assert changed.prompt.sha256() != oracle.prompt.sha256(), "other documents are another run"
 
 
@@ -156,14 +157,15 @@ def test_bad_rows_and_settings_are_refused(composed: Compose, folder: Path) -> N
         wattbot.to_sample("", {"id": "w", "question": "?", "answer_value": 7.5, "answer_unit": "", "ref_id": ""})
     with pytest.raises(DatasetError, match=r"not on the hub; set dataset\.data_dir: the folder with train_QA\.csv"):
         build.task(composed("dataset=wattbot")).samples(1, 0)
-    with pytest.raises(ConfigError, match=r"goes with style chat and with \{context\} in the template"):
-        built(composed, folder, "dataset.protocols.closed.template='{context}{question}'")
+    with pytest.raises(ConfigError, match=r"closed\.prompt\.context: goes with \{context\} in the template"):
+        built(composed, folder, "dataset.protocols.closed.prompt.template='{context}{question}'")
     with pytest.raises(ConfigError, match=r"context\.budget_chars=-1: must be 0 or more"):
         wattbot.documents(
             wattbot.to_sample("", dict(zip(COLUMNS, ROWS[0], strict=True))), folder=folder, budget_chars=-1
         )
-    with pytest.raises(ConfigError, match="goes with style chat"):
-        built(composed, folder, "dataset.protocol=oracle", "dataset.protocols.oracle.style=completion")
+    completion = "dataset.protocols.oracle.prompt._target_=wattrack.prompts.completion.Completion"
+    with pytest.raises(ConfigError, match=r"oracle\.prompt\.context: there is no such setting"):
+        built(composed, folder, "dataset.protocol=oracle", completion)
 
 
 REPLIES = [

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
+from wattrack.prompts.asking import Prompt
 from wattrack.schema import DatasetFacts
-from wattrack.tasks.task import AnyPrompt
 
 _NEVER_MATTERS = (
     "experiment",
@@ -31,7 +31,7 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)
 
 
-def run_key(cfg: DictConfig, dataset: DatasetFacts, prompt: AnyPrompt, revision: str | None) -> str:
+def run_key(cfg: DictConfig, dataset: DatasetFacts, prompt: Prompt, revision: str | None) -> str:
     """SHA-256 (hex) over model and resolved revision, engine and preset, rows, protocol, prompt, seed, repeats, limit.
 
     Where rows came from (hub or local copy) does not matter, their digest does; of the hardware only the device and the
@@ -70,7 +70,7 @@ def job_name(cfg: DictConfig, swept: Sequence[str] = ()) -> str:
     settings = cfg.dataset.protocols.get(asked)
     unusual = {
         asked: asked != next(iter(cfg.dataset.protocols)),  # a dataset's YAML lists its default first
-        "constrained": settings is not None and bool(settings.constrained),
+        "constrained": settings is not None and bool(settings.prompt.get("constrained")),
         str(cfg.preset.name): cfg.preset.name != _USUAL_PRESET,
         str(mode): mode != _USUAL_MODE,
         "random weights": str(cfg.model.weights) == "random",

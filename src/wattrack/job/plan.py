@@ -12,6 +12,7 @@ from wattrack.monitors.meter import Meter
 from wattrack.protocols import Engine
 from wattrack.runs.manifest import Identity
 from wattrack.settings import build, checks
+from wattrack.settings.prompting import completed
 from wattrack.tasks.task import Questions, Task
 
 
@@ -36,6 +37,7 @@ class Plan:
     ) -> "Plan":
         """Check values and build every part; ConfigError before anything heavy is imported."""
         checks.check(cfg)
+        cfg = completed(cfg)
         if cfg.judge.model_id is not None:
             raise ConfigError("judge.model_id: a judge is asked afterwards: wattrack score RUN judge.model_id=...")
         if cfg.similarity.model_id is not None:

@@ -4,76 +4,113 @@ A worked example is the text of its right candidate, so shots and questions cann
 blank line, and the blank before a continuation belongs to the continuation, as in lm-evaluation-harness.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
-from wattrack.errors import DatasetError
+from wattrack.errors import ConfigError, DatasetError
+from wattrack.prompts.asking import Asking, Material, filled_later, hashed
 from wattrack.prompts.shots import Draw
 from wattrack.prompts.text import filled, options_text
 from wattrack.schema import Candidate, ChoiceRequest, Sample
 
-CHOICE_STYLES = ("choices", "letters", "partial")
 _BLOCKS = "\n\n"
 _GAP = "_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChoicePrompt:
-    """How one protocol turns samples with choices into requests for log-probabilities."""
+class Choices(Asking):
+    """Log-probabilities of the choices' texts after the question."""
 
-    style: str
-    """`choices`: continuations are the choices' texts; `letters`: their labels; `partial`: the choice fills the gap `_`
-    of the question, and the rest of the sentence is the continuation of every candidate."""
+    asks_logprobs: ClassVar[bool] = True
+    word: ClassVar[str] = "choices"
+    """What stands for this way of asking in the prompt's hash."""
     template: str = "{question}"
-    """Text of one question; `{options}` = one line for each choice with its label. Unused by `partial`."""
+    """Text of one question; `{options}` = one line for each choice with its label."""
     header: str = ""
     """Text before everything; `{group}` = the sample's group with blanks for underscores."""
-    draw: Draw | None = None
-    shots: Mapping[str | None, tuple[Sample, ...]] = field(default_factory=dict)
-    """The drawn examples by group; filled by `with_shots`."""
+    shots: Draw | None = None
+    """Worked examples from rows of another split, in each group its own where rows have groups."""
+    examples: Mapping[str | None, tuple[Sample, ...]] = filled_later(dict)
+    """By group."""
 
-    def with_shots(self, rows: Sequence[Sample], asked: Sequence[Sample]) -> "ChoicePrompt":
-        """The prompt with its examples drawn from `rows`; none of them has the text of a question in `asked`.
+    def __post_init__(self) -> None:
+        """Refuse values of the wrong kind. ConfigError names the field."""
+        Asking.__post_init__(self)
+        if not isinstance(self.shots, Draw | None):
+            raise ConfigError(f"shots={self.shots}: choices take rows of another split as examples: a Draw")
+
+    @property
+    def draw(self) -> Draw | None:
+        """The rule by which worked examples are drawn from rows."""
+        return self.shots
+
+    def prepared(self, every: Sequence[Sample], asked: Sequence[Sample], material: Material) -> Self:
+        """The prompt with its examples; none of them has the text of a question in `every`.
 
         Rows with groups give every group examples of its own. DatasetError when there are too few.
         """
-        return self if self.draw is None else replace(self, shots=self.draw.drawn(rows, asked))
+        del asked  # what is drawn does not depend on the limit
+        return self if self.draw is None else replace(self, examples=self.draw.drawn(material.rows(self.draw), every))
 
     def request(self, sample: Sample, seed: int, repeat: int) -> ChoiceRequest:
         """Exactly what the model is asked; nothing is drawn at random, so `seed` changes nothing."""
-        if self.draw is not None and sample.group not in self.shots:
+        if self.draw is not None and sample.group not in self.examples:
             raise DatasetError(f"no worked examples have been drawn for {sample.id}")
-        shots = [context + continuation for context, continuation in map(self._right, self.shots.get(sample.group, ()))]
+        drawn = self.examples.get(sample.group, ())
+        shots = [context + continuation for context, continuation in map(self._right, drawn)]
         header = self.header.replace("{group}", (sample.group or "").replace("_", " "))
-        found = self._candidates(sample)
+        found = self.candidates(sample)
         # One string for equal contexts: with shots they are most of a job's text.
         contexts = {block: header + _BLOCKS.join([*shots, block]) for block, _ in found}
         candidates = tuple(_candidate(contexts[block], continuation) for block, continuation in found)
         return ChoiceRequest(sample_id=sample.id, repeat=repeat, candidates=candidates)
 
-    def _candidates(self, sample: Sample) -> list[tuple[str, str]]:
-        """(block of the question, continuation) of every choice, without header and shots."""
-        if self.style == "partial":
-            before, gap, rest = sample.question.partition(_GAP)
-            if not gap or not rest.strip():
-                raise DatasetError(f"{sample.id}: the question needs a gap `{_GAP}` with text after it")
-            return [(before + choice, f" {rest.strip()}") for choice in sample.choices]
+    def candidates(self, sample: Sample) -> list[tuple[str, str]]:
+        """(block of the question, continuation) of every choice, without header and examples."""
         block = filled(self.template, sample.question, options_text(sample))
-        return [(block, f" {answer}") for answer in (sample.labels if self.style == "letters" else sample.choices)]
+        return [(block, f" {answer}") for answer in self.answers(sample)]
+
+    def answers(self, sample: Sample) -> Sequence[str]:
+        """The continuations, without the blank before them."""
+        return sample.choices
 
     def _right(self, sample: Sample) -> tuple[str, str]:
-        return self._candidates(sample)[sample.labels.index(sample.target)]
+        return self.candidates(sample)[sample.labels.index(sample.target)]
 
     def sha256(self) -> str:
         """Hash of what is the same for all questions: the wording, the rule of the draw and the examples drawn."""
         draw = self.draw and self.draw.key()
         shots = [
-            [group, [list(self._right(shot)) for shot in self.shots[group]]] for group in sorted(self.shots, key=str)
+            [group, [list(self._right(shot)) for shot in self.examples[group]]]
+            for group in sorted(self.examples, key=str)
         ]
-        content = [self.style, self.template, self.header, draw, shots]
-        return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
+        return hashed([self.word, self.template, self.header, draw, shots])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letters(Choices):
+    """Log-probabilities of the choices' labels after the question, which lists the choices."""
+
+    word: ClassVar[str] = "letters"
+
+    def answers(self, sample: Sample) -> Sequence[str]:
+        """The labels."""
+        return sample.labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partial(Choices):
+    """A choice fills the gap `_` of the question; the rest of the sentence is the continuation of every candidate."""
+
+    word: ClassVar[str] = "partial"
+
+    def candidates(self, sample: Sample) -> list[tuple[str, str]]:
+        """(question up to and with the choice, rest of the sentence) of every choice. DatasetError: there is no gap."""
+        before, gap, rest = sample.question.partition(_GAP)
+        if not gap or not rest.strip():
+            raise DatasetError(f"{sample.id}: the question needs a gap `{_GAP}` with text after it")
+        return [(before + choice, f" {rest.strip()}") for choice in sample.choices]
 
 
 def _candidate(context: str, continuation: str) -> Candidate:

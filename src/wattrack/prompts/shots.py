@@ -33,6 +33,17 @@ class Draw:
     skip: int = 0
     """Rows that `first` leaves out at the beginning."""
 
+    def __post_init__(self) -> None:
+        """Refuse values that have no meaning. ConfigError names the field."""
+        for name, least in (("count", 1), ("skip", 0)):
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(f"shots.{name}={value}: must be a whole number, {least} or more")
+        if self.pick not in ("seeded", "first"):
+            raise ConfigError(f"shots.pick={self.pick}: expected one of seeded, first")
+        if self.skip and self.pick != "first":
+            raise ConfigError(f"shots.skip={self.skip}: only with pick: first")
+
     def drawn(self, rows: Sequence[Sample], asked: Sequence[Sample]) -> dict[str | None, tuple[Sample, ...]]:
         """The examples by group of `asked`; none of them has the text of a question in it.
 
@@ -59,10 +70,8 @@ class Draw:
         return [self.split, self.count, self.pick, self.seed, *([self.skip] if self.skip else [])]
 
 
-def load_shots(name: str | None) -> tuple[Shot, ...]:
-    """The worked examples of that name, in file order; none for None. ConfigError when there is no such file."""
-    if name is None:
-        return ()
+def load_shots(name: str) -> tuple[Shot, ...]:
+    """The worked examples of that name, in file order. ConfigError when there is no such file."""
     folder = resources.files("wattrack.tasks") / "shots"
     file = folder / f"{name}.yaml"
     if not file.is_file():

@@ -1,42 +1,19 @@
-"""Samples to prompts: templates and worked examples, rendered the same way for every question. Pure."""
+"""Templates filled with a question, its options and its context; worked examples before it. Pure."""
 
-import hashlib
-import json
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from typing import Self
 
-from wattrack.errors import DatasetError
-from wattrack.prompts.lengths import drawn_length, turned
+from wattrack.errors import ConfigError, DatasetError
+from wattrack.prompts.asking import Generated, Material, filled_later
+from wattrack.prompts.lengths import drawn_length
 from wattrack.prompts.seeds import derived_seed
-from wattrack.prompts.shots import Draw, Shot
-from wattrack.schema import Generation, Message, Request, Sample
+from wattrack.prompts.shots import Draw, Shot, load_shots
+from wattrack.schema import Generation, Sample
 
-_SHOT_ANSWER = " {answer}"
 _FIELD = re.compile(r"\{(question|options|context)\}")
-
-
-def completion_prompt(
-    question: str, template: str, shots: Sequence[Shot], shot_answer: str = _SHOT_ANSWER, options: str = ""
-) -> str:
-    """Raw text: every example and then the question, a blank line between blocks, no blank after the last."""
-    blocks = [
-        filled(template, shot.question, shot.options) + shot_answer.replace("{answer}", shot.answer) for shot in shots
-    ]
-    return "\n\n".join([*blocks, filled(template, question, options)])
-
-
-def chat_prompt(
-    question: str, template: str, shots: Sequence[Shot], options: str = "", context: str = ""
-) -> tuple[Message, ...]:
-    """Chat turns: every example as a user and an assistant turn, then the question."""
-    turns: list[Message] = []
-    for shot in shots:
-        turns += [
-            Message(role="user", content=filled(template, shot.question, shot.options)),
-            Message(role="assistant", content=shot.answer),
-        ]
-    return (*turns, Message(role="user", content=filled(template, question, options, context)))
 
 
 def options_text(sample: Sample) -> str:
@@ -51,101 +28,78 @@ def filled(template: str, question: str, options: str = "", context: str = "") -
     return _FIELD.sub(lambda match: values[match.group(1)], template)
 
 
+def check_spread(name: str, stddev: float, needed: str, there: bool) -> None:
+    """Refuse the standard deviation of a length that is not exact. ConfigError names it."""
+    if not 0 <= stddev < math.inf:
+        raise ConfigError(f"{name}={stddev:g}: must be 0 or more")
+    if stddev and not there:
+        raise ConfigError(f"{name}={stddev:g}: needs {needed}; only exact lengths can be drawn")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
-    """How one protocol turns samples into requests."""
+class Worded(Generated):
+    """A template, worked examples before it, and an answer in text."""
 
-    style: str
-    """`completion` or `chat`."""
-    template: str
-    shots: tuple[Shot, ...]
-    generation: Generation
-    shot_answer: str = _SHOT_ANSWER
-    """Completion style: what follows the template in a worked example."""
-    draw: Draw | None = None
-    """Rows to take the worked examples from; `with_shots` does."""
-    preambles: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Completion style: by group, the text before shots and question, a blank line between."""
-    contexts: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """Chat style: by sample id, what stands for `{context}` in the template."""
-    prompt_tokens: int | None = None
-    """Completion style: as in `Request`, or its mean over the requests."""
-    prompt_tokens_stddev: float = 0.0
-    """Above 0: every request's own number of prompt tokens is drawn."""
-    max_new_tokens_stddev: float = 0.0
-    """Above 0: every request's own max_new_tokens is drawn, with that of `generation` as mean."""
+    template: str = "{question}"
+    """Text of one question; `{question}` and `{options}` (a line for each choice) are replaced."""
+    shots: str | Draw | None = None
+    """Worked examples put before every question: a YAML file shipped beside the tasks, by stem, or a `Draw` of rows."""
     constrained: bool = False
-    """Answers must keep to the sample's own JSON Schema, `Sample.data["schema"]`; the wording is the same."""
+    """Every token is one that the sample's own JSON Schema admits, `Sample.data["schema"]`; the wording is the same. A
+    condition of its own: never one protocol with free decoding."""
+    max_new_tokens_stddev: float = 0.0
+    """With fixed_length: lengths are drawn for each request, from a Gaussian whose mean is max_new_tokens."""
+    examples: tuple[Shot, ...] = filled_later(tuple)
 
-    def with_shots(self, rows: Sequence[Sample], asked: Sequence[Sample]) -> "Prompt":
-        """The prompt with its examples drawn from `rows`, each answered by its target. DatasetError: too few rows."""
+    def __post_init__(self) -> None:
+        """Refuse values that have no meaning; take the examples that are shipped. ConfigError names the field."""
+        Generated.__post_init__(self)
+        check_spread("max_new_tokens_stddev", self.max_new_tokens_stddev, "fixed_length: true", there=self.fixed_length)
+        if not isinstance(self.shots, str | Draw | None):
+            raise ConfigError(f"shots: expected the name of a file of worked examples or a Draw, got {self.shots!r}")
+        if isinstance(self.shots, str) and not self.examples:
+            object.__setattr__(self, "examples", load_shots(self.shots))
+
+    @property
+    def draw(self) -> Draw | None:
+        """The rule by which worked examples are drawn from rows."""
+        return self.shots if isinstance(self.shots, Draw) else None
+
+    def prepared(self, every: Sequence[Sample], asked: Sequence[Sample], material: Material) -> Self:
+        """The prompt with its examples, each answered by its target. DatasetError: too few rows."""
+        del asked  # what is drawn does not depend on the limit
         if self.draw is None:
             return self
-        by_group = self.draw.drawn(rows, asked)
+        by_group = self.draw.drawn(material.rows(self.draw), every)
         if set(by_group) != {None}:
-            raise DatasetError(f"style {self.style} takes worked examples from rows without groups only")
-        return replace(
-            self,
-            shots=tuple(Shot(question=s.question, answer=s.target, options=options_text(s)) for s in by_group[None]),
-        )
+            raise DatasetError(f"{type(self).__name__} takes worked examples from rows without groups only")
+        shots = tuple(Shot(question=s.question, answer=s.target, options=options_text(s)) for s in by_group[None])
+        return replace(self, examples=shots)
 
-    def request(self, sample: Sample, seed: int, repeat: int) -> Request:
-        """Exactly what the model is asked; the request's seed depends on (seed, sample id, repeat) alone."""
-        if self.draw is not None and not self.shots:
+    def required_examples(self, sample: Sample) -> Sequence[Shot]:
+        """The worked examples; DatasetError when they were to be drawn and have not been."""
+        if self.draw is not None and not self.examples:
             raise DatasetError(f"no worked examples have been drawn for {sample.id}")
-        text: str | tuple[Message, ...]
-        if self.style == "chat":
-            context = self.contexts.get(sample.id, "")
-            text = chat_prompt(sample.question, self.template, self.shots, options_text(sample), context)
-        else:
-            text = completion_prompt(sample.question, self.template, self.shots, self.shot_answer, options_text(sample))
-            if self.preambles:
-                text = f"{self.preambles[sample.group or '']}\n\n{text}"
-            if self.prompt_tokens is not None:
-                text = turned(text, repeat)
-        own = derived_seed(seed, sample.id, repeat)
-        prompt_tokens, generation = self.prompt_tokens, self.generation
-        if prompt_tokens is not None and self.prompt_tokens_stddev:
-            prompt_tokens = drawn_length(prompt_tokens, self.prompt_tokens_stddev, derived_seed(own, "prompt"))
-        if self.max_new_tokens_stddev:
-            length = drawn_length(
-                generation.max_new_tokens, self.max_new_tokens_stddev, derived_seed(own, "new tokens")
+        return self.examples
+
+    def own_generation(self, own_seed: int) -> Generation:
+        """The sampling settings of the request with that seed; its length is drawn where lengths are."""
+        if not self.max_new_tokens_stddev:
+            return self.generation
+        length = drawn_length(self.max_new_tokens, self.max_new_tokens_stddev, derived_seed(own_seed, "new tokens"))
+        return replace(self.generation, max_new_tokens=length)
+
+    def constraint(self, sample: Sample) -> Mapping[str, object] | None:
+        """The schema of the sample's answer, where answers are held to one. DatasetError when it has none."""
+        schema = sample.data.get("schema")
+        if not self.constrained:
+            return None
+        if not isinstance(schema, Mapping):
+            raise DatasetError(
+                f"{sample.id}: constrained decoding needs rows with a JSON Schema; choose another protocol"
             )
-            generation = replace(generation, max_new_tokens=length)
-        return Request(
-            sample_id=sample.id,
-            repeat=repeat,
-            prompt=text,
-            generation=generation,
-            seed=own,
-            prompt_tokens=prompt_tokens,
-            constraint=_schema(sample) if self.constrained else None,
-        )
+        return schema
 
-    def sha256(self) -> str:
-        """Hash of everything in the prompt that is the same for all questions; moves when the wording moves."""
-        content: list[object] = [
-            self.style,
-            self.template,
-            [[s.question, s.answer, *([s.options] if s.options else [])] for s in self.shots],
-        ]
-        if self.shot_answer != _SHOT_ANSWER:
-            content.append(self.shot_answer)
-        if self.draw is not None:
-            content.append(self.draw.key())
-        if self.preambles:
-            content.append(sorted(self.preambles.items()))
-        if self.contexts:
-            content.append(sorted(self.contexts.items()))
-        if self.prompt_tokens is not None:
-            content.append(self.prompt_tokens)
-        if self.prompt_tokens_stddev or self.max_new_tokens_stddev:
-            content.append(["stddev", self.prompt_tokens_stddev, self.max_new_tokens_stddev])
-        return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
-
-
-def _schema(sample: Sample) -> Mapping[str, object]:
-    schema = sample.data.get("schema")
-    if not isinstance(schema, Mapping):
-        raise DatasetError(f"{sample.id}: constrained decoding needs rows with a JSON Schema; choose another protocol")
-    return schema
+    def shown_examples(self) -> list[list[str]]:
+        """The examples as the prompt's hash has them."""
+        return [[s.question, s.answer, *([s.options] if s.options else [])] for s in self.examples]

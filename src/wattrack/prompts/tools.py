@@ -1,23 +1,20 @@
 """Questions that come with functions to call: through the model's own template, or described in the prompt.
 
-`tools`: the functions go to the chat template's `tools=`, as a server would pass them. `tools_text`: a system message
+`Tools`: the functions go to the chat template's `tools=`, as a server would pass them. `ToolsText`: a system message
 describes them and asks for Python call syntax (the prompting mode of the Berkeley Function-Calling Leaderboard, in our
-own words). An engine whose template takes no tools falls back to the second and says so. `tools_json`: the same with
+own words). An engine whose template takes no tools falls back to the second and says so. `ToolsJson`: the same with
 the calls as a JSON list, for which there is a schema, so that decoding can be constrained to it.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import ClassVar, cast
 
 from wattrack.errors import DatasetError
+from wattrack.prompts.asking import Generated, hashed
 from wattrack.prompts.seeds import derived_seed
-from wattrack.schema import Generation, Message, Request, Role, Sample
-
-TOOLS_JSON = "tools_json"
-TOOL_STYLES = ("tools", "tools_text", TOOLS_JSON)
+from wattrack.schema import Message, Request, Role, Sample
 
 _INSTRUCTION = """\
 You can call functions to serve the user. Their descriptions follow as JSON.
@@ -44,17 +41,17 @@ _JSON_TYPES = {"dict": "object", "float": "number", "tuple": "array", "list": "a
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolPrompt:
-    """How one protocol turns samples with functions into requests.
+class Tools(Generated):
+    """Functions go to the chat template's `tools=`.
 
     `Sample.data["functions"]` holds their descriptions (name, description, parameters as a schema) and, where the
     question is a conversation, `Sample.data["messages"]` its turns.
     """
 
-    style: str
-    generation: Generation
-    constrained: bool = False
-    """Style tools_json: answers must be a list of calls to the sample's functions; the wording is the same."""
+    word: ClassVar[str] = "tools"
+    """What stands for this way of asking in the prompt's hash."""
+    instruction: ClassVar[str] = _INSTRUCTION
+    """How the functions are described in words; `Tools` itself may fall back to it."""
 
     def request(self, sample: Sample, seed: int, repeat: int) -> Request:
         """Exactly what the model is asked; the request's seed depends on (seed, sample id, repeat) alone.
@@ -62,28 +59,61 @@ class ToolPrompt:
         Raises:
             DatasetError: the sample comes without functions.
         """
-        if "functions" not in sample.data:
-            raise DatasetError(f"{sample.id}: style {self.style} needs rows with functions; choose another protocol")
-        functions = cast(Sequence[Mapping[str, object]], sample.data["functions"])
-        turns = cast(Sequence[Mapping[str, str]], sample.data.get("messages", ()))
-        messages = tuple(Message(role=cast(Role, turn["role"]), content=turn["content"]) for turn in turns)
-        messages = messages or (Message(role="user", content=sample.question),)
-        native = self.style == "tools"
-        instruction = _JSON_INSTRUCTION if self.style == TOOLS_JSON else _INSTRUCTION
+        functions = _functions(sample)
         return Request(
             sample_id=sample.id,
             repeat=repeat,
-            prompt=messages if native else described(messages, functions, instruction),
+            prompt=_messages(sample),
             generation=self.generation,
             seed=derived_seed(seed, sample.id, repeat),
-            tools=tuple(tool(function) for function in functions) if native else (),
-            constraint=calls_schema(functions) if self.constrained else None,
+            tools=tuple(tool(function) for function in functions),
         )
 
     def sha256(self) -> str:
-        """Hash of what is the same for all questions; `tools` may fall back to the instruction of `tools_text`."""
-        instruction = _JSON_INSTRUCTION if self.style == TOOLS_JSON else _INSTRUCTION
-        return hashlib.sha256(json.dumps([self.style, instruction]).encode()).hexdigest()
+        """Hash of what is the same for all questions."""
+        return hashed([self.word, self.instruction])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsText(Tools):
+    """Functions are described in a system message, which asks for calls in Python's syntax."""
+
+    word: ClassVar[str] = "tools_text"
+
+    def request(self, sample: Sample, seed: int, repeat: int) -> Request:
+        """Exactly what the model is asked. DatasetError when the sample comes without functions."""
+        functions = _functions(sample)
+        return Request(
+            sample_id=sample.id,
+            repeat=repeat,
+            prompt=described(_messages(sample), functions, self.instruction),
+            generation=self.generation,
+            seed=derived_seed(seed, sample.id, repeat),
+            constraint=calls_schema(functions) if self.constrained else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsJson(ToolsText):
+    """Functions are described in a system message, which asks for calls as a JSON list."""
+
+    word: ClassVar[str] = "tools_json"
+    instruction: ClassVar[str] = _JSON_INSTRUCTION
+    constrained: bool = False
+    """Answers must be a list of calls to the sample's functions; the wording is the same."""
+
+
+def _functions(sample: Sample) -> Sequence[Mapping[str, object]]:
+    if "functions" not in sample.data:
+        raise DatasetError(f"{sample.id}: prompts with tools need rows with functions; choose another protocol")
+    return cast(Sequence[Mapping[str, object]], sample.data["functions"])
+
+
+def _messages(sample: Sample) -> tuple[Message, ...]:
+    """The row's own turns, or its question as one."""
+    turns = cast(Sequence[Mapping[str, str]], sample.data.get("messages", ()))
+    messages = tuple(Message(role=cast(Role, turn["role"]), content=turn["content"]) for turn in turns)
+    return messages or (Message(role="user", content=sample.question),)
 
 
 def described(

@@ -1,38 +1,34 @@
 """Conversations of several turns: each is a sample of its own, asked when the model has answered those before it."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 from wattrack.errors import DatasetError
+from wattrack.prompts.asking import Generated, hashed
 from wattrack.prompts.seeds import derived_seed
-from wattrack.schema import Generation, Message, Request, Sample
-
-TURNS = "turns"
+from wattrack.schema import Message, Request, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TurnsPrompt:
-    """How a protocol turns conversations into requests.
+class Turns(Generated):
+    """Every turn of a conversation is asked after the model's own answers to those before it.
 
     `Sample.data["turns"]` holds the user's turns; what else is in `data` stays with every turn.
     """
 
-    generation: Generation
     temperatures: Mapping[str, float] = field(default_factory=dict, hash=False)
-    """By group, instead of the generation's."""
+    """By the question's group, instead of `temperature`."""
 
-    def turns(self, sample: Sample) -> tuple[Sample, ...]:
+    def turns(self, sample: Sample) -> Sequence[Sample]:
         """One sample for each turn, whose `data` says which turn it is and what the user says up to it.
 
         Raises:
             DatasetError: the sample is no conversation.
         """
         if "turns" not in sample.data:
-            raise DatasetError(f"{sample.id}: style {TURNS} needs rows with turns; choose another protocol")
+            raise DatasetError(f"{sample.id}: conversations need rows with turns; choose another protocol")
         said = cast(Sequence[str], sample.data["turns"])
         return tuple(
             replace(
@@ -51,7 +47,7 @@ class TurnsPrompt:
         prompt = [Message(role="user", content=said[0])]
         for text in said[1:]:
             prompt += [Message(role="assistant", content=""), Message(role="user", content=text)]
-        temperature = self.temperatures.get(sample.group or "", self.generation.temperature)
+        temperature = self.temperatures.get(sample.group or "", self.temperature)
         return Request(
             sample_id=sample.id,
             repeat=repeat,
@@ -63,7 +59,7 @@ class TurnsPrompt:
 
     def sha256(self) -> str:
         """Hash of what is the same for all questions: that nothing is added to the turns."""
-        return hashlib.sha256(json.dumps([TURNS]).encode()).hexdigest()
+        return hashed(["turns"])
 
 
 def turn_id(conversation: str, number: int) -> str:

@@ -10,6 +10,7 @@ from wattrack import places
 from wattrack.errors import ConfigError
 from wattrack.settings import config
 from wattrack.settings.flat import flatten
+from wattrack.settings.prompting import completed
 from wattrack.settings.refusal import choices
 
 _SCORING = ("version", "headline", "scorer", "aggregate", "judging")
@@ -67,7 +68,7 @@ def _composed(stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
         ConfigStore.instance().store(group="dataset", name=name, node=stored.dataset)
     chosen = [f"dataset={name}", f"dataset.protocol={stored.dataset.protocol}"]
     with initialize_config_dir(str(places.conf_dir()), version_base="1.3"):
-        return compose("config", overrides=[*chosen, *overrides])
+        return completed(compose("config", overrides=[*chosen, *overrides]))
 
 
 def scoring_settings(cfg: DictConfig) -> dict[str, object]:

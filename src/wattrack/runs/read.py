@@ -16,6 +16,7 @@ from wattrack.runs import codec, layout, old
 from wattrack.runs.manifest import Manifest, read_manifest
 from wattrack.schema import Readings, Record, Response
 from wattrack.settings.config import Config
+from wattrack.settings.former import upgraded
 from wattrack.settings.refusal import refusal
 
 Key = tuple[str, int]
@@ -44,7 +45,10 @@ class Run:
             ConfigError: this version cannot use it.
         """
         try:
-            merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(self.folder / layout.CONFIG))
+            stored = OmegaConf.to_container(OmegaConf.load(self.folder / layout.CONFIG))
+            assert isinstance(stored, dict)
+            settings = upgraded({str(key): value for key, value in stored.items()})
+            merged = OmegaConf.merge(OmegaConf.structured(Config), settings)
         except (OSError, OmegaConfBaseException, YAMLError) as e:
             reason = refusal(e) if isinstance(e, OmegaConfBaseException) else str(e)
             raise ConfigError(f"{self.shown}: {layout.CONFIG} cannot be used by this version: {reason}") from e

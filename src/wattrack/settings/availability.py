@@ -52,7 +52,8 @@ def _on_the_hub(dataset: Mapping[str, Any]) -> str:
     split = str(dataset.get("split", "test"))
     commit = hub.complete_in_cache(hub_id, configs, split, revision)
     if commit is not None:
-        drawn = {p["shots_split"] for p in dataset["protocols"].values() if p.get("shots_split")}
+        shots = [p["prompt"].get("shots") for p in dataset["protocols"].values()]
+        drawn = {rule["split"] for rule in shots if isinstance(rule, Mapping)}
         lacking = sorted(s for s in drawn if hub.complete_in_cache(hub_id, configs, s, revision) is None)
         without = f", without the worked examples ({', '.join(lacking)})" if lacking else ""
         return f"{READY}: {commit[:8]} in the cache{without}"
@@ -80,7 +81,7 @@ def notes(datasets: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines += [
         f"{name}: also needs the authors' prompts: dataset.prompts_dir"
         for name, d in datasets.items()
-        if any(p.get("preamble") for p in d["protocols"].values()) and not d.get("prompts_dir")
+        if any(p["prompt"].get("preamble") for p in d["protocols"].values()) and not d.get("prompts_dir")
     ]
     return lines
 

@@ -1,14 +1,10 @@
 """The composed configuration made into objects: built, not loaded."""
 
 import os
-from collections.abc import Callable
-from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from wattrack import places
@@ -19,17 +15,12 @@ from wattrack.monitors.host import HostMonitor
 from wattrack.monitors.meter import Meter
 from wattrack.monitors.nvml import NvmlMonitor, gpu_indices
 from wattrack.monitors.rapl import RaplMonitor
-from wattrack.prompts.choices import CHOICE_STYLES, ChoicePrompt
-from wattrack.prompts.shots import Draw, load_shots
-from wattrack.prompts.text import Prompt
-from wattrack.prompts.tools import TOOL_STYLES, ToolPrompt
-from wattrack.prompts.turns import TURNS, TurnsPrompt
 from wattrack.protocols import Engine, Monitor
 from wattrack.sandbox.check import Sandbox
-from wattrack.schema import Generation, Sample
-from wattrack.settings.checks import protocol
-from wattrack.settings.config import DatasetConfig, ProtocolConfig
-from wattrack.tasks.task import AnyPrompt, Source, Task
+from wattrack.settings.config import DatasetConfig
+from wattrack.settings.construct import constructed
+from wattrack.settings.prompting import build_prompt, protocol
+from wattrack.tasks.task import Source, Task
 
 _EMBEDDED = "embedded:"
 
@@ -42,6 +33,7 @@ def task(cfg: DictConfig) -> Task:
         split=data.split,
         embedded=data.embedded,
         data_dir=Path(data.data_dir) if data.data_dir is not None else None,
+        prompts_dir=_prompts_dir(data),
         hub_id=data.hub_id,
         hub_config=data.hub_config,
         parts=tuple(data.parts),
@@ -49,93 +41,43 @@ def task(cfg: DictConfig) -> Task:
         files=dict(data.files),
         rows=data.rows,
         obtain=data.obtain,
-        generator=None if data.generator is None else _instantiate(data.generator, "dataset.generator"),
-        reader=None if data.reader is None else _instantiate(data.reader, "dataset.reader"),
+        generator=None if data.generator is None else constructed(data.generator, "dataset.generator"),
+        reader=None if data.reader is None else constructed(data.reader, "dataset.reader"),
     )
     sandbox = Sandbox(allow=cfg.sandbox.allow) if data.runs_code else None
     extra = {} if sandbox is None else {"sandbox": sandbox}
     return Task(
         source=source,
-        to_sample=_instantiate(data.to_sample, "dataset.to_sample"),
-        prompt=_prompt(settings),
-        scorer=_instantiate(settings.scorer, f"dataset.protocols.{data.protocol}.scorer", **extra),
+        to_sample=constructed(data.to_sample, "dataset.to_sample"),
+        prompt=build_prompt(cfg),
+        scorer=constructed(settings.scorer, f"dataset.protocols.{data.protocol}.scorer", **extra),
         headline=settings.headline,
-        aggregate=None if settings.aggregate is None else _instantiate(settings.aggregate, "aggregate"),
+        aggregate=None if settings.aggregate is None else constructed(settings.aggregate, "aggregate"),
         protocol=f"{data.name}/{data.protocol}@{settings.version}",
         order=str(data.order),
         sandbox=sandbox,
-        preamble=_preamble(data, settings),
-        context=_context(data, settings),
         live_score=settings.live_score and sandbox is None,
         text_reference=data.text_reference,
-        judging=None if settings.judging is None else _instantiate(settings.judging, "judging"),
+        judging=None if settings.judging is None else constructed(settings.judging, "judging"),
     )
 
 
-def _preamble(data: DatasetConfig, settings: ProtocolConfig) -> Callable[[str], str] | None:
-    if settings.preamble is None:
-        return None
-    folder = Path(data.prompts_dir) if data.prompts_dir is not None else None
-    if folder is None and data.data_dir is not None:
-        folder = Path(data.data_dir) / "cot_prompts"
-    made: Callable[[str], str] = _instantiate(settings.preamble, "preamble", folder=folder)
-    return made
-
-
-def _context(data: DatasetConfig, settings: ProtocolConfig) -> Callable[[Sample], str] | None:
-    if settings.context is None:
-        return None
-    folder = Path(data.data_dir) if data.data_dir is not None else None
-    made: Callable[[Sample], str] = _instantiate(settings.context, "context", folder=folder)
-    return made
-
-
-def _prompt(settings: ProtocolConfig) -> AnyPrompt:
-    style, draw = str(settings.style), None
-    if settings.shots_split is not None:
-        draw = Draw(
-            split=settings.shots_split,
-            count=settings.shots_count,
-            pick=str(settings.shots_pick),
-            seed=settings.shots_seed,
-            skip=settings.shots_skip,
-        )
-    if style not in CHOICE_STYLES:
-        generation = Generation(
-            max_new_tokens=settings.max_new_tokens,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            stop=tuple(settings.stop),
-            fixed_length=settings.fixed_length,
-        )
-        if style in TOOL_STYLES:
-            return ToolPrompt(style=style, generation=generation, constrained=settings.constrained)
-        if style == TURNS:
-            return TurnsPrompt(generation=generation, temperatures=dict(settings.temperatures))
-        return Prompt(
-            style=style,
-            template=settings.template,
-            shots=load_shots(settings.shots),
-            generation=generation,
-            shot_answer=settings.shot_answer,
-            draw=draw,
-            prompt_tokens=settings.prompt_tokens,
-            constrained=settings.constrained,
-            prompt_tokens_stddev=settings.prompt_tokens_stddev,
-            max_new_tokens_stddev=settings.max_new_tokens_stddev,
-        )
-    return ChoicePrompt(style=style, template=settings.template, header=settings.header, draw=draw)
+def _prompts_dir(data: DatasetConfig) -> Path | None:
+    if data.prompts_dir is not None:
+        return Path(data.prompts_dir)
+    return None if data.data_dir is None else Path(data.data_dir) / "cot_prompts"
 
 
 def engine(cfg: DictConfig) -> Engine:
     """The engine named by `engine._target_`; its constructor only stores and checks."""
-    engine: Engine = _instantiate(cfg.engine, "engine", **_model(cfg.engine, cfg.model.id))
-    if str(protocol(cfg).style) in CHOICE_STYLES and engine.capabilities.loglikelihood is None:
+    engine: Engine = constructed(cfg.engine, "engine", **_model(cfg.engine, cfg.model.id))
+    asked = build_prompt(cfg)
+    if asked.asks_logprobs and engine.capabilities.loglikelihood is None:
         raise ConfigError(
             f"dataset.protocol={cfg.dataset.protocol}: {cfg.dataset.name} asks for log-probabilities, which "
             f"{type(engine).__name__} does not give: choose engine=hf or a protocol that generates"
         )
-    if protocol(cfg).constrained:
+    if asked.constrained:
         if (check_constraints := engine.capabilities.check_constraints) is None:
             raise ConfigError(
                 f"dataset.protocol={cfg.dataset.protocol}: {type(engine).__name__} cannot constrain its answers: "
@@ -153,7 +95,7 @@ def judge(cfg: DictConfig) -> Engine:
     own = {"revision": cfg.judge.revision, "context_length": None, "weights": "pretrained"}
     taken = {key: value for key, value in own.items() if key in cfg.engine}
     taken |= _model(cfg.engine, cfg.judge.model_id)
-    engine: Engine = _instantiate(cfg.engine, "engine", **taken)
+    engine: Engine = constructed(cfg.engine, "engine", **taken)
     return engine
 
 
@@ -206,16 +148,3 @@ def carbon(cfg: DictConfig) -> CarbonMeter:
         gpu_ids=[] if hardware.device == "cpu" else gpu_indices(gpu_in_scope()),
         neighbours=_neighbours,
     )
-
-
-def _instantiate(node: DictConfig | dict[str, Any], key: str, **extra: object) -> Any:
-    # The edge to Hydra: what `_target_` builds has the type that the caller's annotation states.
-    try:
-        built = instantiate(node, **extra)
-    except InstantiationException as e:
-        if isinstance(e.__cause__, ConfigError):
-            raise e.__cause__ from e
-        reason = str(e.__cause__ or e).splitlines()[0]
-        raise ConfigError(f"{key}: cannot be built from its settings: {reason}") from e
-    # Hydra's own kind of partial checks its target anew in every call, which takes five times as long as scoring.
-    return partial(built.func, *built.args, **built.keywords) if isinstance(built, partial) else built

@@ -1,7 +1,7 @@
 """The configuration schema: every key a user may set, with its type; Hydra checks values against it while composing.
 
-Plug-ins (`engine`, and the `to_sample` / `scorer` nodes of a dataset) are open: the signature of their `_target_` is
-the schema, so that an engine costs one Python file and one YAML. Nothing here imports torch or mlflow.
+Plug-ins (`engine`, and the `to_sample`, `prompt` and `scorer` nodes of a dataset) are open: the signature of their
+`_target_` is the schema, so that an engine costs one Python file and one YAML. Nothing here imports torch or mlflow.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig
 
 Dtype = StrEnum("Dtype", ["auto", "fp32", "bf16", "fp16"])
 KvCache = StrEnum("KvCache", ["dynamic", "static", "quantized"])
@@ -18,11 +18,7 @@ Quantization = StrEnum("Quantization", {"none": "none", "8bit": "8bit", "4bit": 
 Weights = StrEnum("Weights", ["pretrained", "random"])
 Device = StrEnum("Device", ["auto", "cpu", "cuda"])
 Order = StrEnum("Order", ["shuffled", "file"])
-PromptStyle = StrEnum(
-    "PromptStyle", ["completion", "chat", "choices", "letters", "partial", "tools", "tools_text", "tools_json", "turns"]
-)
 Resume = StrEnum("Resume", ["auto", "never"])
-ShotsPick = StrEnum("ShotsPick", ["seeded", "first"])
 
 
 @dataclass
@@ -46,61 +42,27 @@ class ModelConfig:
     """`random`: the architecture without its checkpoint, for speed, memory and energy; such runs have no score."""
 
 
+def _open_node() -> Any:
+    """A node whose keys Hydra does not check: the signature of its `_target_` is asked once everything is composed."""
+    return DictConfig({}, flags={"struct": False})
+
+
 @dataclass
 class ProtocolConfig:
     """How a question is put and its answer read. Any change that can move a score needs a new `version`."""
 
     version: int = MISSING
-    style: PromptStyle = MISSING
-    template: str = "{question}"
-    """Text of one question; `{question}` and `{options}` (a line for each choice) are replaced, in chat `{context}`."""
-    header: str = ""
-    """Choice styles: text before everything; `{group}` is the sample's group with blanks for underscores."""
-    shots: str | None = None
-    """Worked examples put before every question: a YAML file shipped beside the tasks, by stem."""
-    preamble: dict[str, Any] | None = None
-    """Text before every question, by the sample's group: a `_target_` that is called with the group and gets the
-    folder of `dataset.prompts_dir`."""
-    context: dict[str, Any] | None = None
-    """Chat style: what stands for `{context}`, a `_target_` that is called with the sample and gets the folder of
-    `dataset.data_dir`."""
-    shots_split: str | None = None
-    """The split whose rows are the worked examples, in choice styles inside each group where rows have groups."""
-    shots_count: int = 0
-    """How many rows of that split."""
-    shots_pick: ShotsPick = ShotsPick.seeded
-    """`first`: in file order; `seeded`: by `shots_seed` and the rows' texts. The same ones for every question."""
-    shots_seed: int = 0
-    shots_skip: int = 0
-    """Rows that `first` leaves out at the beginning of the split."""
-    shot_answer: str = " {answer}"
-    """Completion style: what follows `template` in a worked example."""
-    live_score: bool = True
-    """Judge answers for the live line while they are measured; false where judging costs more than microseconds."""
+    prompt: dict[str, Any] = field(default_factory=_open_node)
+    """How questions are put: a `_target_` out of `wattrack.prompts`, whose signature says what else there is."""
     headline: str = MISSING
     """Metric of the scorer that becomes `quality/score`."""
-    max_new_tokens: int = 512
-    temperature: float = 0.0
-    temperatures: dict[str, float] = field(default_factory=dict)
-    """Style turns: by the question's group, instead of `temperature`."""
-    top_p: float = 1.0
-    stop: list[str] = field(default_factory=list)
-    judging: dict[str, Any] | None = None
-    """How a judge model is asked about the answers, where no program can rate them: the run itself stays unscored."""
-    fixed_length: bool = False
-    """Exactly max_new_tokens, whether the model wants to end or not: for measuring speed, not answers."""
-    constrained: bool = False
-    """Every token is one that the sample's own JSON Schema admits (style tools_json: that of calls to its functions). A
-    condition of its own: never one protocol with free decoding."""
-    prompt_tokens: int | None = None
-    """Style completion: every prompt is repeated or cut to exactly this many tokens of the model's own tokenizer."""
-    prompt_tokens_stddev: float = 0.0
-    """Lengths are drawn for each request, from a Gaussian whose mean is prompt_tokens."""
-    max_new_tokens_stddev: float = 0.0
-    """With fixed_length: the same for the answers, the mean being max_new_tokens."""
     scorer: dict[str, Any] = MISSING
     aggregate: dict[str, Any] | None = None
     """What the records give beyond means over questions: records -> {metric of `quality/`: value or None}."""
+    judging: dict[str, Any] | None = None
+    """How a judge model is asked about the answers, where no program can rate them: the run itself stays unscored."""
+    live_score: bool = True
+    """Judge answers for the live line while they are measured; false where judging costs more than microseconds."""
 
 
 @dataclass

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wattrack import places
 from wattrack.settings.config import Config
+from wattrack.settings.former import moved
 
 
 def refusal(error: BaseException) -> str:
@@ -15,9 +16,9 @@ def refusal(error: BaseException) -> str:
     if match := re.search(r"Could not find '(?P<group>[\w/]+)/(?P<name>[^']+)'", text):
         return _unknown_choice(match["group"], match["name"])
     if match := re.search(r"Could not override '(?P<group>[\w/@]+)'.*No match in the defaults list", text, re.DOTALL):
-        return _unknown_key(match["group"])
+        return unknown_key(match["group"])
     if match := re.search(r"Key '(?P<leaf>[^']+)' (?:is not in struct|not in '\w+')\s+full_key: (?P<key>\S+)", text):
-        return _unknown_key(match["key"])
+        return unknown_key(match["key"])
     if match := re.search(r"(?P<what>(?:Value|Invalid value) .+?)\s+full_key: (?P<key>\S+)", text, re.DOTALL):
         return f"{match['key']}: {_plain(match['what'])}"
     if match := re.search(r"Environment variable '(?P<name>\w+)' not found", text):
@@ -49,8 +50,11 @@ def _unknown_choice(group: str, name: str) -> str:
     return f"{group}={name}: there is no such {group}{_guess(name, known)}. There are: {', '.join(known)}"
 
 
-def _unknown_key(key: str) -> str:
+def unknown_key(key: str) -> str:
+    """One line about a setting that there is not: what was meant, where it went, or what there is."""
     *parents, leaf = key.split(".")
+    if len(parents) == 3 and parents[:2] == ["dataset", "protocols"] and (place := moved(leaf)) is not None:
+        return f"{key}: is dataset.protocols.{parents[2]}.{place} now; what asks, and all its settings, are in `prompt`"
     known = _siblings(parents)
     where = f"{'.'.join(parents)} has" if parents else "The settings are"
     listed = f" {where}: {', '.join(known)}" if known else ""

@@ -11,11 +11,9 @@ from pathlib import Path
 
 from wattrack.errors import DatasetError
 from wattrack.metrics.rows import POOLED
-from wattrack.prompts.choices import ChoicePrompt
+from wattrack.prompts.asking import Prompt
 from wattrack.prompts.seeds import derived_seed
-from wattrack.prompts.text import Prompt
-from wattrack.prompts.tools import ToolPrompt
-from wattrack.prompts.turns import TurnsPrompt
+from wattrack.prompts.shots import Draw
 from wattrack.protocols import Judging, Row, Scorer
 from wattrack.sandbox.check import Sandbox
 from wattrack.schema import ChoiceRequest, DatasetFacts, Record, Request, Response, Sample, Score
@@ -25,7 +23,6 @@ from wattrack.tasks.rows import Located, embedded_rows, find_local, local_file, 
 
 log = logging.getLogger(__name__)
 
-AnyPrompt = Prompt | ChoicePrompt | ToolPrompt | TurnsPrompt
 Aggregate = Callable[[Sequence[Record]], Mapping[str, float | None]]
 """Metrics of a whole run that are no means over its questions, by bare name."""
 
@@ -38,6 +35,8 @@ class Source:
     split: str
     embedded: str | None = None
     data_dir: Path | None = None
+    prompts_dir: Path | None = None
+    """Where the authors' prompts are, for protocols that take them."""
     hub_id: str | None = None
     hub_config: str | None = None
     parts: tuple[str, ...] = ()
@@ -119,7 +118,7 @@ class Questions:
     requests: tuple[Request | ChoiceRequest, ...]
     """Every sample `repeats` times, in order."""
     facts: DatasetFacts
-    prompt: AnyPrompt
+    prompt: Prompt
     """With every worked example in it."""
 
 
@@ -129,7 +128,7 @@ class Task:
 
     source: Source
     to_sample: Callable[[str, Row], Sample]
-    prompt: AnyPrompt
+    prompt: Prompt
     scorer: Scorer
     headline: str
     protocol: str
@@ -138,10 +137,6 @@ class Task:
     sandbox: Sandbox | None = None
     """Where the scorer runs the programs that answers are; None = answers are no programs."""
     aggregate: Aggregate | None = None
-    preamble: Callable[[str], str] | None = None
-    """Group -> text before its questions; read when the questions are built."""
-    context: Callable[[Sample], str] | None = None
-    """Sample -> what stands for `{context}` in its prompt; read when the questions are built."""
     live_score: bool = True
     """Whether the scorer is cheap enough to be called inside a measured window."""
     text_reference: bool = False
@@ -151,12 +146,11 @@ class Task:
 
     def questions(self, limit: int | None, seed: int, repeats: int) -> Questions:
         """The first `limit` samples in the task's order, as requests, and what identifies rows and prompt."""
-        every, source, commit = self._read(self.source)
-        prompt = self._with_shots(every, commit)
+        every, source, commit = self.read(self.source)
         samples = self._ordered(every, seed)[:limit]
         facts = self._facts(samples, source, commit)
-        if isinstance(prompt, TurnsPrompt):
-            samples = [turn for sample in samples for turn in prompt.turns(sample)]
+        prompt = self.prompt.prepared(every, samples, _Material(self, commit))
+        samples = [turn for sample in samples for turn in prompt.turns(sample)]
         return Questions(
             samples=tuple(samples),
             requests=tuple(prompt.request(s, seed, repeat) for s in samples for repeat in range(repeats)),
@@ -166,7 +160,7 @@ class Task:
 
     def samples(self, limit: int | None, seed: int) -> tuple[list[Sample], DatasetFacts]:
         """The first `limit` samples in the task's order, and what identifies the rows used."""
-        every, source, commit = self._read(self.source)
+        every, source, commit = self.read(self.source)
         samples = self._ordered(every, seed)[:limit]
         return samples, self._facts(samples, source, commit)
 
@@ -185,7 +179,7 @@ class Task:
             rows=len(samples),
         )
 
-    def _read(self, origin: Source, *, may_skip: bool = False) -> tuple[list[Sample], str, str | None]:
+    def read(self, origin: Source, *, may_skip: bool = False) -> tuple[list[Sample], str, str | None]:
         """(all samples of a split in file order, what to call the source, resolved hub commit).
 
         With `may_skip` rows that are no samples are left out, as long as any is one.
@@ -214,23 +208,6 @@ class Task:
             log.warning("%s: %d rows are no worked examples; the first: %s", source, len(problems), problems[0])
         return samples, source, commit
 
-    def _with_shots(self, asked: Sequence[Sample], commit: str | None) -> AnyPrompt:
-        """The prompt with its worked examples; all of `asked`, not only the limit, so that limits nest."""
-        prompt = self.prompt
-        if isinstance(prompt, Prompt) and self.preamble is not None:
-            groups = sorted({s.group for s in asked if s.group is not None})
-            return replace(prompt, preambles={group: self.preamble(group) for group in groups})
-        if isinstance(prompt, Prompt) and self.context is not None:
-            return replace(prompt, contexts={sample.id: self.context(sample) for sample in asked})
-        if isinstance(prompt, ToolPrompt | TurnsPrompt) or prompt.draw is None:
-            return prompt
-        # Of the same commit, whatever was pushed since; the publisher's row count is the asked split's.
-        revision = commit or self.source.revision
-        origin = replace(self.source, split=prompt.draw.split, revision=revision, rows=None)
-        # One bad row in a large training split must not stop the job; `first` promises the rows as they are.
-        rows, _, _ = self._read(origin, may_skip=prompt.draw.pick != "first")
-        return prompt.with_shots(rows, asked)
-
     def requests(self, samples: Sequence[Sample], seed: int, repeats: int) -> list[Request | ChoiceRequest]:
         """Every sample `repeats` times, in order, by a prompt that needs no rows for its examples."""
         return [self.prompt.request(s, seed, repeat) for s in samples for repeat in range(repeats)]
@@ -254,6 +231,33 @@ class Task:
             explanation=verdict.explanation,
             metrics=verdict.metrics,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Material:
+    """What a task's prompt takes besides the questions, all of it of the commit whose rows are asked."""
+
+    task: Task
+    commit: str | None
+
+    @property
+    def data_dir(self) -> Path | None:
+        """The folder of the rows."""
+        return self.task.source.data_dir
+
+    @property
+    def prompts_dir(self) -> Path | None:
+        """The folder of the authors' prompts."""
+        return self.task.source.prompts_dir
+
+    def rows(self, draw: Draw) -> list[Sample]:
+        """The samples of the split that worked examples are drawn from."""
+        source = self.task.source
+        # Of the same commit, whatever was pushed since; the publisher's row count is the asked split's.
+        origin = replace(source, split=draw.split, revision=self.commit or source.revision, rows=None)
+        # One bad row in a large training split must not stop the job; `first` promises the rows as they are.
+        samples, _, _ = self.task.read(origin, may_skip=draw.pick != "first")
+        return samples
 
 
 def shuffle(samples: Sequence[Sample], seed: int) -> list[Sample]:
