@@ -110,7 +110,8 @@ def test_similarities_are_a_new_run_with_the_embedders_name(
 
     compared = runs(outputs, "prompts")[0]
     assert compared.data.tags["wattrack.rescored_from"] == original.info.run_id
-    assert compared.data.tags["similarity.conditions"].startswith(f"model_id={checkpoint}, revision=local folder")
+    embedder = json.loads(compared.data.tags["similarity.conditions"])
+    assert (embedder["model_id"], embedder["revision"]) == (str(checkpoint), "local folder")
     assert compared.data.params["similarity/pooling"] == "mean"
     assert compared.data.params["similarity/resolved_revision"] == "local folder"
     assert compared.data.tags["wattrack.run_key"] != original.data.tags["wattrack.run_key"]

@@ -38,7 +38,7 @@ class Grade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Regrading:
     """The new grades and how they differ from the old ones."""
 
     records: tuple[Record, ...]
@@ -57,7 +57,7 @@ class Verdict:
 
 def verdict_of(
     job: Run, task: Task, questions: Questions, cfg: DictConfig, graded: Judged, compared: Compared | None
-) -> Verdict:
+) -> Regrading:
     keys = [(r.sample_id, r.repeat) for r in questions.requests]
     records = graded.records if compared is None else compared.records
     metrics = quality(records) | grammar(questions.requests, records)
@@ -78,7 +78,7 @@ def verdict_of(
     if "similarity.conditions" in said:
         before["similarity"] = said["similarity.conditions"]
     grades = {(r.id, r.repeat): Grade.of(r) for r in job.records}
-    return Verdict(
+    return Regrading(
         # How long an answer took was measured in the run that is linked, not here.
         records=tuple(replace(r, latency_s=None, ttft_s=None) for r in records),
         metrics=metrics,
@@ -90,7 +90,7 @@ def verdict_of(
     )
 
 
-def tell(console: Console, job: Run, verdict: Verdict) -> None:
+def tell(console: Console, job: Run, verdict: Regrading) -> None:
     n, now = len(verdict.records), score(verdict.metrics)
     if not verdict.changed and not verdict.settings:
         lines = [f"nothing differs from run {run_id(job)}: {n} answers, score {now}; no run was logged"]
@@ -109,7 +109,7 @@ def tell(console: Console, job: Run, verdict: Verdict) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _similarity_told(verdict: Verdict) -> str:
+def _similarity_told(verdict: Regrading) -> str:
     assert verdict.similarity is not None
     n, planned = verdict.similarity.n, len(verdict.records)
     cut = verdict.metrics.get("quality/similarity_truncated_rate") or 0.0
