@@ -62,7 +62,9 @@ def test_another_engine_mode_is_refused_and_named() -> None:
 def test_constrained_and_free_decoding_are_never_compared_by_speed() -> None:
     facts = EngineFacts(mode="shared", constraint="llguidance 1")
     held = {**tagged("b"), **columned(conditions(facts, None, [record(0)], PROBE), {})}
-    assert "constraint=json_schema" in str(held[tag(LATENCY)]) and "constraint" not in str(tagged("a")[tag(LATENCY)])
+    assert '"constraint": "json_schema"' in str(held[tag(LATENCY)]) and "constraint" not in str(
+        tagged("a")[tag(LATENCY)]
+    )
     found = refusals([tagged("a"), held])
     assert found.keys() == SPEEDS.keys()
     assert all("constrained decoding differs: none (a) against json_schema (b)" in reason for reason in found.values())

@@ -11,6 +11,7 @@ from wattrack.rescoring.judging import Judged
 from wattrack.rescoring.scoring import differences, scoring_settings
 from wattrack.rescoring.similarity import Compared
 from wattrack.results.job_result import UNSCORED
+from wattrack.results.stated import values_of
 from wattrack.results.summary import Metrics, grammar, quality
 from wattrack.results.tables import number, score
 from wattrack.runs.read import Run
@@ -71,12 +72,12 @@ def verdict_of(
         by = f"{cfg.judge.model_id}{at}, prompt {task.judging.version}"
         scoring |= {"judge": by, "judge_prompt": task.judging.sha256()}
     if compared is not None:
-        scoring["similarity"] = compared.embedder
+        scoring["similarity"] = _told(compared.embedder)
     before, said = scoring_settings(job.cfg), job.tags
     if "judge.name" in said:
         before |= {"judge": said["judge.name"], "judge_prompt": said["judge.prompt_sha256"]}
     if "similarity.conditions" in said:
-        before["similarity"] = said["similarity.conditions"]
+        before["similarity"] = _told(said["similarity.conditions"])
     grades = {(r.id, r.repeat): Grade.of(r) for r in job.records}
     return Regrading(
         # How long an answer took was measured in the run that is linked, not here.
@@ -88,6 +89,11 @@ def verdict_of(
         judge=by,
         similarity=compared,
     )
+
+
+def _told(embedder: str) -> dict[str, str]:
+    """What a tag says of the embedder, alike for tags of every version."""
+    return {name: str(value) for name, value in values_of(embedder).items()}
 
 
 def tell(console: Console, job: Run, verdict: Regrading) -> None:
