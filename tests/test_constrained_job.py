@@ -105,7 +105,7 @@ def test_a_sweep_over_both_keeps_them_apart(
     assert {name: held.data.metrics[f"quality/{name}"] for name in wanted} == wanted
     assert free.data.metrics["quality/score"] == 0
     for tag in (LATENCY, THROUGHPUT):
-        assert "constraint=json_schema" in held.data.tags[tag] and "constraint" not in free.data.tags[tag]
+        assert '"constraint": "json_schema"' in held.data.tags[tag] and "constraint" not in free.data.tags[tag]
     printed = capsys.readouterr().out.replace("\n", " ")
     # Other questions' answers are another table, so nothing in one differs by constraint.
     assert "Comparison of json_output, free" in printed and "Comparison of json_output, constrained" in printed

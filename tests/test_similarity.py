@@ -74,9 +74,8 @@ def test_failed_and_empty_answers_have_no_similarity(checkpoint: Path) -> None:
     assert alike[3:] == [None] * 4
     assert [record.metrics.get("similarity_truncated_rate") for record in found.records[:4]] == [0, 0, 1, None]
     assert found.n == 3
-    assert found.embedder == (
-        f"model_id={checkpoint}, revision=local folder, pooling=mean, normalised=True, max_tokens=8"
-    )
+    used = {"model_id": str(checkpoint), "revision": "local folder", "pooling": "mean", "normalised": True}
+    assert json.loads(found.embedder) == {**used, "max_tokens": 8}
     metrics = quality(found.records)
     # Repeats of a question are averaged first, whichever of them have a similarity.
     assert metrics["quality/similarity_mean"] == pytest.approx(((alike[0] + alike[1]) / 2 + alike[2]) / 2)
@@ -105,12 +104,13 @@ def test_similarities_are_a_new_run_with_the_embedders_name(
     assert cli.main(["score", original.info.run_id, f"similarity.model_id={checkpoint}"]) == 0
     printed = capsys.readouterr().out
     assert "0 of 4 answers are judged differently" in printed
-    assert f"similarity: absent -> model_id={checkpoint}, revision=local folder, pooling=mean" in printed
+    assert f"similarity.model_id: absent -> {checkpoint}\n" in printed
     assert "over 2 of 4 answers; others failed, are empty or have no reference text; 0% were not read" in printed
 
     compared = runs(outputs, "prompts")[0]
     assert compared.data.tags["wattrack.rescored_from"] == original.info.run_id
-    assert compared.data.tags["similarity.conditions"].startswith(f"model_id={checkpoint}, revision=local folder")
+    embedder = json.loads(compared.data.tags["similarity.conditions"])
+    assert (embedder["model_id"], embedder["revision"]) == (str(checkpoint), "local folder")
     assert compared.data.params["similarity/pooling"] == "mean"
     assert compared.data.params["similarity/resolved_revision"] == "local folder"
     assert compared.data.tags["wattrack.run_key"] != original.data.tags["wattrack.run_key"]

@@ -9,6 +9,7 @@ from types import FrameType
 import mlflow
 
 import wattrack
+from scripted import TextEngine
 
 PACKAGE = Path(wattrack.__file__).parent
 MOST_FRAMES, MOST_CLIMBS = 9, 0

@@ -12,9 +12,9 @@ from transformers import ContinuousBatchingConfig, GenerationConfig
 
 import wattrack.engines.sharing.attention as attention
 from wattrack.engines.plain.stamps import StampStreamer
-from wattrack.engines.rows import Row
+from wattrack.engines.rows import TextRow
 from wattrack.engines.sharing.packing import compute_prefix
-from wattrack.engines.sharing.rolling import Limits
+from wattrack.engines.sharing.rolling import Capacity
 from wattrack.engines.text.stops import StopStrings
 from wattrack.schema import Generation
 
@@ -31,7 +31,7 @@ class Work:
     """What every variant generates for."""
 
     model: Any
-    rows: Sequence[Row]
+    rows: Sequence[TextRow]
     """Longest first, all with the same beginning."""
     prefix: int
     """Tokens of that beginning."""
@@ -117,7 +117,7 @@ def _roll(work: Work, kind: type[TimedBatch], **settings: Any) -> Answers:
             Generation(max_new_tokens=work.new),
             end_ids=(),
             stops=StopStrings((), lambda _: "", lambda _: ""),
-            limits=Limits(slots=len(work.rows), prefill_tokens=PREFILL_TOKENS),
+            limits=Capacity(slots=len(work.rows), prefill_tokens=PREFILL_TOKENS),
             **settings,
         )
         return {answer.row.request.sample_id: list(answer.ids) for finished in batch.run() for answer in finished}

@@ -13,7 +13,7 @@ from batches import Times
 from transformers import GenerationConfig, Qwen2Config
 from variants import VARIANTS, Answers, Work
 
-from wattrack.engines.rows import Row
+from wattrack.engines.rows import TextRow
 from wattrack.engines.weights.random_weights import build
 from wattrack.schema import Generation, Request
 
@@ -120,7 +120,7 @@ def model_of(task: Task) -> Any:
     return model
 
 
-def rows_of(task: Task, count: int) -> list[Row]:
+def rows_of(task: Task, count: int) -> list[TextRow]:
     """Random prompts with one beginning, longest first."""
     draw = torch.Generator().manual_seed(0)
     vocabulary = SHAPES[task.shape][1]
@@ -132,7 +132,7 @@ def rows_of(task: Task, count: int) -> list[Row]:
     for number in range(count):
         own = int(torch.randint(task.own, 3 * task.own, (1,), generator=draw))
         request = Request(sample_id=str(number), repeat=0, prompt="", generation=settings, seed=0)
-        rows.append(Row(request=request, ids=head + ids(own), prompt_text=""))
+        rows.append(TextRow(request=request, ids=head + ids(own), prompt_text=""))
     return sorted(rows, key=lambda row: -len(row.ids))
 
 

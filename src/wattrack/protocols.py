@@ -82,7 +82,7 @@ class Judging(Protocol):
 
     @property
     def version(self) -> int:
-        """Of wording and reading."""
+        """Number that grows when the judge's prompts or the reading of its replies change."""
 
     def request(self, sample: Sample, texts: Sequence[str], repeat: int) -> Request:
         """What the judge is asked about the last of `texts`, the model's answers up to this turn."""

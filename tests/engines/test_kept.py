@@ -14,10 +14,10 @@ from test_job import runs
 from wattrack.engines.hf import HFEngine
 from wattrack.engines.weights import kept as module
 from wattrack.engines.weights import loading
-from wattrack.engines.weights.kept import KEEPER, Keeper, Kept, Key
+from wattrack.engines.weights.kept import KEEPER, Keeper, Kept, ModelKey
 
 GIB = 2**30
-KEY = Key(
+KEY = ModelKey(
     source="a", revision=None, weights="pretrained", seed=None, dtype="bf16", device="cpu", quantization="none",
     attention="sdpa",
 )  # fmt: skip

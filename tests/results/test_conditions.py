@@ -16,6 +16,7 @@ from wattrack.comparison.sweep_table import sweep_table
 from wattrack.facts import EngineFacts
 from wattrack.results.columns import metric, param, tag
 from wattrack.results.conditions import LATENCY, SIMILARITY, THROUGHPUT, conditions, refusals
+from wattrack.results.stated import as_tag, names_of, values_of
 from wattrack.tracking.sweep_plots import plot_data, write_sweep_plots
 from wattrack.tracking.tables import comparison_frame
 
@@ -36,11 +37,10 @@ def tagged(
 def test_tags_say_under_what_load_the_numbers_were_taken() -> None:
     records = [record(0, batch_size=8), record(1, batch_size=4), record(2, error="x", batch_size=1)]
     found = conditions(EngineFacts(mode="shared", rows=32), None, records, PROBE)
-    assert found == {
-        LATENCY: "mode=shared, prefix_sharing=on, batch=1, concurrency=1",
-        THROUGHPUT: "mode=shared, prefix_sharing=on, rows_asked=auto, rows_limit=32, batch_size_mean=6",
-    }
-    assert "rows_asked=8" in conditions(EngineFacts(mode="replay"), 8, records, [])[THROUGHPUT]
+    assert found[LATENCY] == '{"mode": "shared", "prefix_sharing": "on", "batch": 1, "concurrency": 1}'
+    asked = {"rows_asked": "auto", "rows_limit": 32, "batch_size_mean": 6.0}
+    assert values_of(found[THROUGHPUT]) == {"mode": "shared", "prefix_sharing": "on", **asked}
+    assert '"rows_asked": 8' in conditions(EngineFacts(mode="replay"), 8, records, [])[THROUGHPUT]
     assert conditions(EngineFacts(mode="naive"), None, [record(0, error="x")], [FAILED]) == {}
 
 
@@ -62,7 +62,9 @@ def test_another_engine_mode_is_refused_and_named() -> None:
 def test_constrained_and_free_decoding_are_never_compared_by_speed() -> None:
     facts = EngineFacts(mode="shared", constraint="llguidance 1")
     held = {**tagged("b"), **columned(conditions(facts, None, [record(0)], PROBE), {})}
-    assert "constraint=json_schema" in str(held[tag(LATENCY)]) and "constraint" not in str(tagged("a")[tag(LATENCY)])
+    assert '"constraint": "json_schema"' in str(held[tag(LATENCY)]) and "constraint" not in str(
+        tagged("a")[tag(LATENCY)]
+    )
     found = refusals([tagged("a"), held])
     assert found.keys() == SPEEDS.keys()
     assert all("constrained decoding differs: none (a) against json_schema (b)" in reason for reason in found.values())
@@ -73,6 +75,20 @@ def test_constrained_and_free_decoding_are_never_compared_by_speed() -> None:
 def test_only_runs_with_the_number_count(absent: float | None) -> None:
     found = refusals([tagged("a"), tagged("b"), tagged("c", "naive", **{"latency/ttft_s_p50": absent})])
     assert found.keys() == SPEEDS.keys() - {"latency/ttft_s_p50"}
+
+
+def test_values_may_hold_what_stands_between_them_and_those_of_the_version_before_are_read() -> None:
+    values = {"model_id": "a, b=c", "revision": None, "rows": 3}
+    assert values_of(as_tag(values)) == values
+    assert values_of("mode=shared, batch=1") == {"mode": "shared", "batch": "1"}
+    assert (values_of(None), values_of(math.nan), names_of(None), names_of(as_tag(["a", "b"]))) == (
+        {},
+        {},
+        [],
+        ["a", "b"],
+    )
+    old = {**tagged("old"), tag(LATENCY): "mode=shared, prefix_sharing=on, batch=1, concurrency=1"}
+    assert refusals([old, tagged("new")]) == {}
 
 
 def test_a_run_without_conditions_agrees_with_none() -> None:

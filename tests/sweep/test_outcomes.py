@@ -9,7 +9,7 @@ import pytest
 
 from wattrack.errors import ConfigError
 from wattrack.sweep import outcomes, plan
-from wattrack.sweep.outcomes import Outcome
+from wattrack.sweep.outcomes import JobEnd
 from wattrack.sweep.plan import PlannedJob, Sweep
 
 
@@ -40,7 +40,7 @@ def sweep_of(folder: Path, count: int) -> Sweep:
 )
 def test_exit_status(statuses: str, settings: dict[str, bool], code: int) -> None:
     job = PlannedJob(number=0, name="a", overrides=(), folder="a")
-    assert outcomes.exit_status([Outcome(job=job, status=s) for s in statuses.split()], **settings) == code
+    assert outcomes.exit_status([JobEnd(job=job, status=s) for s in statuses.split()], **settings) == code
 
 
 def test_outcomes_come_from_folders_then_from_the_store(tmp_path: Path) -> None:

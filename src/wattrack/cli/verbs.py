@@ -5,4 +5,4 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
-    """What a verb adds itself to."""
+    """argparse's list of sub-commands, to which every verb adds its own parser."""

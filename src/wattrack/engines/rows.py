@@ -12,7 +12,7 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory",
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TextRow:
     """One request, rendered and tokenised."""
 
     request: Request
@@ -64,7 +64,7 @@ class ChoiceRow:
 
     @cached_property
     def ids(self) -> tuple[int, ...]:
-        """The longest option's."""
+        """The token ids of the longest option, context included."""
         return max((option.ids for option in self.options), key=len)
 
     def packed_tokens(self, prefix: int) -> int:

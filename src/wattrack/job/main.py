@@ -15,6 +15,7 @@ from wattrack.job.plan import Plan
 from wattrack.job.segments import Earlier
 from wattrack.redaction import redacted, without_credentials
 from wattrack.results.conditions import CONTENDED
+from wattrack.results.stated import names_of
 from wattrack.results.tables import job_table
 from wattrack.results.varied import SWEPT
 from wattrack.runs.write import RunFolder
@@ -45,9 +46,8 @@ def run_job(plan: Plan, console: Console) -> float | None:
         console.print(f"quality: {why}", style="dim", highlight=False)
     console.print(f"energy: {result.tags['energy.sources']}", style="dim", highlight=False, soft_wrap=True)
     if (windows := result.tags.get(CONTENDED)) is not None:
-        text = (
-            f"contended: other jobs ran on this machine at the same time ({windows}): speed and energy are not its own"
-        )
+        which = ", ".join(names_of(windows))
+        text = f"contended: other jobs ran on this machine at the same time ({which}): speed and energy are not its own"
         console.print(text, style="yellow", highlight=False, soft_wrap=True)
     _print_plausibility(console, result.tags)
     if plan.sweep_id is None:

@@ -54,14 +54,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Earlier:
-    """What is there to continue."""
+    """An interrupted run of the same identity: what its processes measured, and the answers not to ask for again."""
 
     run_id: str
     segments: tuple[Segment, ...]
     responses: tuple[Response, ...]
     """Answers that the segments cover, failed ones left out: those are asked again."""
     journal: Path
-    """Where they are."""
+    """The file that holds these answers, in the folder of that run."""
 
 
 _SEGMENT = TypeAdapter(Segment)

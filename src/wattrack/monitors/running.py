@@ -34,7 +34,7 @@ _own: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listed:
+class RunningJob:
     """One file of the list."""
 
     path: Path
@@ -47,7 +47,7 @@ class Listed:
 
 
 def folder(root: Path) -> Path:
-    """Where the list of a root is."""
+    """The folder below an output root in which every running job has a file."""
     return root / "mlruns" / "running"
 
 
@@ -96,7 +96,7 @@ def others(where: Path, start_unix_s: float, end_unix_s: float) -> int:
     )
 
 
-def read(where: Path) -> list[Listed]:
+def read(where: Path) -> list[RunningJob]:
     """Every job of the list; a file that cannot be read is left out."""
     found = []
     for path in sorted(where.glob("*.json")):
@@ -105,7 +105,7 @@ def read(where: Path) -> list[Listed]:
             ended = content.get("end_unix_s")
             end = float(ended) if ended is not None else None if _is_held(path) else path.stat().st_mtime
             found.append(
-                Listed(
+                RunningJob(
                     path=path,
                     host=str(content["host"]),
                     folder=str(content["folder"]),

@@ -19,7 +19,7 @@ from wattrack.rescoring.embedder import Embedder
 from wattrack.rescoring.judging import Judged, judge
 from wattrack.rescoring.scoring import settings_now
 from wattrack.rescoring.similarity import Compared, compare, require_references
-from wattrack.rescoring.verdict import Verdict, run_id, tell, verdict_of
+from wattrack.rescoring.verdict import Regrading, run_id, tell, verdict_of
 from wattrack.results.description import too_few
 from wattrack.results.job_result import UNSCORED
 from wattrack.results.tables import score
@@ -138,7 +138,7 @@ def _new_folder(cfg: DictConfig) -> Path:
     return places.root() / "multirun" / f"{moment}_{cfg.model.name}_{cfg.dataset.name}_rescored"
 
 
-def _log(job: Run, cfg: DictConfig, questions: Questions, verdict: Verdict, folder: Path, console: Console) -> str:
+def _log(job: Run, cfg: DictConfig, questions: Questions, verdict: Regrading, folder: Path, console: Console) -> str:
     """Write folder and run as a job does; returns the run's id."""
     name = cfg.name or f"{job_name(cfg)} · rescored"
     start = job_start(cfg, name, folder, {"wattrack.rescored_from": run_id(job)})
@@ -160,7 +160,7 @@ def _shown(folder: Path) -> Path:
 
 
 def _settled(
-    job: Run, cfg: DictConfig, name: str, questions: Questions, verdict: Verdict
+    job: Run, cfg: DictConfig, name: str, questions: Questions, verdict: Regrading
 ) -> tuple[Identity, Settled, Readings]:
     """Grades alone: what was measured is in the run that is linked."""
     facts = questions.facts
@@ -212,7 +212,7 @@ def _embedder_params(compared: Compared) -> dict[str, object]:
     return {**found, "similarity/resolved_revision": compared.facts["similarity/revision"]}
 
 
-def _judge_tags(cfg: DictConfig, verdict: Verdict) -> dict[str, str]:
+def _judge_tags(cfg: DictConfig, verdict: Regrading) -> dict[str, str]:
     """Who rated the answers, or that nobody did; nothing where a program scores."""
     if verdict.judge is not None:
         graded = any(not math.isnan(record.score) for record in verdict.records)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from wattrack.errors import DatasetError
 from wattrack.rescoring.embedder import Embedder
+from wattrack.results.stated import as_tag
 from wattrack.schema import Record, Response, Sample
 from wattrack.scorers import reasoning
 from wattrack.scorers.number import parse
@@ -38,9 +39,9 @@ class Compared:
 
     @property
     def embedder(self) -> str:
-        """Everything that figures must share to be compared, on one line."""
+        """Everything that figures must share to be compared, as a tag has it."""
         told = {name.removeprefix("similarity/"): value for name, value in self.facts.items() if value != ""}
-        return ", ".join(f"{name}={value}" for name, value in told.items())
+        return as_tag(told)
 
 
 def reference(sample: Sample) -> str | None:

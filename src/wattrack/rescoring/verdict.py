@@ -11,6 +11,7 @@ from wattrack.rescoring.judging import Judged
 from wattrack.rescoring.scoring import differences, scoring_settings
 from wattrack.rescoring.similarity import Compared
 from wattrack.results.job_result import UNSCORED
+from wattrack.results.stated import values_of
 from wattrack.results.summary import Metrics, grammar, quality
 from wattrack.results.tables import number, score
 from wattrack.runs.read import Run
@@ -38,7 +39,7 @@ class Grade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Regrading:
     """The new grades and how they differ from the old ones."""
 
     records: tuple[Record, ...]
@@ -57,7 +58,7 @@ class Verdict:
 
 def verdict_of(
     job: Run, task: Task, questions: Questions, cfg: DictConfig, graded: Judged, compared: Compared | None
-) -> Verdict:
+) -> Regrading:
     keys = [(r.sample_id, r.repeat) for r in questions.requests]
     records = graded.records if compared is None else compared.records
     metrics = quality(records) | grammar(questions.requests, records)
@@ -71,14 +72,14 @@ def verdict_of(
         by = f"{cfg.judge.model_id}{at}, prompt {task.judging.version}"
         scoring |= {"judge": by, "judge_prompt": task.judging.sha256()}
     if compared is not None:
-        scoring["similarity"] = compared.embedder
+        scoring["similarity"] = _told(compared.embedder)
     before, said = scoring_settings(job.cfg), job.tags
     if "judge.name" in said:
         before |= {"judge": said["judge.name"], "judge_prompt": said["judge.prompt_sha256"]}
     if "similarity.conditions" in said:
-        before["similarity"] = said["similarity.conditions"]
+        before["similarity"] = _told(said["similarity.conditions"])
     grades = {(r.id, r.repeat): Grade.of(r) for r in job.records}
-    return Verdict(
+    return Regrading(
         # How long an answer took was measured in the run that is linked, not here.
         records=tuple(replace(r, latency_s=None, ttft_s=None) for r in records),
         metrics=metrics,
@@ -90,7 +91,12 @@ def verdict_of(
     )
 
 
-def tell(console: Console, job: Run, verdict: Verdict) -> None:
+def _told(embedder: str) -> dict[str, str]:
+    """What a tag says of the embedder, alike for tags of every version."""
+    return {name: str(value) for name, value in values_of(embedder).items()}
+
+
+def tell(console: Console, job: Run, verdict: Regrading) -> None:
     n, now = len(verdict.records), score(verdict.metrics)
     if not verdict.changed and not verdict.settings:
         lines = [f"nothing differs from run {run_id(job)}: {n} answers, score {now}; no run was logged"]
@@ -109,7 +115,7 @@ def tell(console: Console, job: Run, verdict: Verdict) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _similarity_told(verdict: Verdict) -> str:
+def _similarity_told(verdict: Regrading) -> str:
     assert verdict.similarity is not None
     n, planned = verdict.similarity.n, len(verdict.records)
     cut = verdict.metrics.get("quality/similarity_truncated_rate") or 0.0

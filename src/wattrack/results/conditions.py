@@ -7,6 +7,7 @@ from wattrack.facts import EngineFacts
 from wattrack.intervals import mean
 from wattrack.results import columns
 from wattrack.results.columns import metrics_of
+from wattrack.results.stated import as_tag, names_of, values_of
 from wattrack.schema import Record, Response
 
 LATENCY, THROUGHPUT, SIMILARITY = "latency.conditions", "throughput.conditions", "similarity.conditions"
@@ -15,7 +16,7 @@ LATENCY, THROUGHPUT, SIMILARITY = "latency.conditions", "throughput.conditions",
 CONTENDED = "wattrack.contended"
 """Tag of a run beside which other jobs ran: the windows that shared the machine, and "job" for the whole."""
 
-Run = Mapping[str, object]
+RunRow = Mapping[str, object]
 """A row of `Tracker.load_runs`: what is said of one run, by column."""
 
 _MUST_AGREE = {
@@ -45,7 +46,7 @@ _NAMES_SHOWN = 4
 def conditions(
     engine: EngineFacts, rows_asked: int | None, records: Sequence[Record], probe: Sequence[Response]
 ) -> dict[str, str]:
-    """The two tags of a job, each "name=value, ..."; a phase that timed nothing has no tag.
+    """The two tags of a job, values by name; a phase that timed nothing has no tag.
 
     mode: the engine's mode in effect. batch: most rows that shared a step of a probed request; concurrency: requests
     under way at a time in the probe. rows_asked: the batch rows asked for (auto = what fits), rows_limit: the rows in
@@ -64,19 +65,15 @@ def conditions(
         always["constraint"] = "json_schema"
     tags = {}
     if probed := [r.batch_size for r in probe if r.error is None]:
-        tags[LATENCY] = _text({**always, "batch": max(probed), "concurrency": 1})
+        tags[LATENCY] = as_tag({**always, "batch": max(probed), "concurrency": 1})
     batch_size_mean = mean([float(r.batch_size) for r in records if r.error is None])
     if batch_size_mean is not None:
         rows = {"rows_asked": rows_asked or "auto", "rows_limit": engine.rows or "unknown"}
-        tags[THROUGHPUT] = _text({**always, **rows, "batch_size_mean": f"{batch_size_mean:.4g}"})
+        tags[THROUGHPUT] = as_tag({**always, **rows, "batch_size_mean": float(f"{batch_size_mean:.4g}")})
     return tags
 
 
-def _text(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in values.items())
-
-
-def refusals(runs: Sequence[Run]) -> dict[str, str]:
+def refusals(runs: Sequence[RunRow]) -> dict[str, str]:
     """Metrics that these runs must not be compared by: name -> one line saying which runs differ and how.
 
     Only finished runs count that have the metric. Latency needs equal engine mode, prefix sharing, constraint, batch
@@ -100,10 +97,10 @@ def refusals(runs: Sequence[Run]) -> dict[str, str]:
     return found
 
 
-def contended(run: Run, metric: str) -> bool:
+def contended(run: RunRow, metric: str) -> bool:
     """Whether this figure of the run was taken while another job used the same machine."""
     window = _window(metric)
-    return window is not None and window in str(run.get(columns.tag(CONTENDED), "")).split(", ")
+    return window is not None and window in names_of(run.get(columns.tag(CONTENDED)))
 
 
 def by_contention(reason: str | None) -> bool:
@@ -136,32 +133,24 @@ def _tag(metric: str) -> str | None:
     return THROUGHPUT if metric.startswith("throughput/") or metric == "energy/j_per_output_token" else None
 
 
-def _difference(runs: Sequence[Run], tag: str) -> str | None:
+def _difference(runs: Sequence[RunRow], tag: str) -> str | None:
     """How the conditions of runs differ; None where they agree or there is nothing to compare."""
     if len(runs) < 2:
         return None
-    stated = [_parsed(run.get(columns.tag(tag))) for run in runs]
+    stated = [values_of(run.get(columns.tag(tag))) for run in runs]
     if silent := [run for run, known in zip(runs, stated, strict=True) if not known]:
         return f"{_names(silent)} did not record the tag {tag}"
     for name in _MUST_AGREE[tag]:
-        by_value: dict[str, list[Run]] = {}
+        by_value: dict[str, list[RunRow]] = {}
         for run, known in zip(runs, stated, strict=True):
-            by_value.setdefault(known.get(name, _UNSAID.get(name, "unknown")), []).append(run)
+            by_value.setdefault(str(known.get(name, _UNSAID.get(name, "unknown"))), []).append(run)
         if len(by_value) > 1:
             sides = " against ".join(f"{value} ({_names(some)})" for value, some in by_value.items())
             return f"{_WORDS[name]} differs: {sides}"
     return None
 
 
-def _parsed(text: object) -> dict[str, str]:
-    """ "mode=shared, batch=1" to {"mode": "shared", "batch": "1"}; nothing for a run without the tag."""
-    if not isinstance(text, str):
-        return {}
-    pairs = (part.partition("=") for part in text.split(", "))
-    return {name: value for name, _, value in pairs}
-
-
-def _names(runs: Sequence[Run]) -> str:
+def _names(runs: Sequence[RunRow]) -> str:
     names = [str(run.get("name") or run.get(columns.param("model")) or run.get("run_id")) for run in runs]
     more = [f"{len(names) - _NAMES_SHOWN} more"] if len(names) > _NAMES_SHOWN else []
     return ", ".join(names[:_NAMES_SHOWN] + more)

@@ -7,6 +7,7 @@ from wattrack.metrics.shown import Description
 from wattrack.results.conditions import CONTENDED
 from wattrack.results.footprint import basis
 from wattrack.results.plausibility import Check
+from wattrack.results.stated import as_tag
 from wattrack.results.tables import number, score
 from wattrack.schema import CarbonReading, DatasetFacts, Readings
 
@@ -27,18 +28,18 @@ def source_tags(readings: Readings) -> dict[str, str]:
     flags = [f"{name} {flag}" for name, part in (window.energy.items() if window else ()) for flag in part.flags]
     flags += [f"codecarbon {flag}" for flag in (readings.carbon.flags if readings.carbon is not None else ())]
     if contended := _contended(readings):
-        tags[CONTENDED] = contended
+        tags[CONTENDED] = as_tag(contended)
     tags["energy.flags"] = ", ".join(flags) or "none"
     return tags
 
 
-def _contended(readings: Readings) -> str:
+def _contended(readings: Readings) -> list[str]:
     """The windows beside which another job ran, and "job" for the whole; empty for a job that had the machine alone."""
     windows = [*readings.windows, *([readings.job] if readings.job is not None else [])]
     names = [w.name for w in windows if any("contended" in part.flags for part in w.energy.values())]
     if readings.carbon is not None and "contended" in readings.carbon.flags:
         names.append("job")
-    return ", ".join(dict.fromkeys(names))
+    return list(dict.fromkeys(names))
 
 
 def _carbon_source(carbon: CarbonReading) -> str:

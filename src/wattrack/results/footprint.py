@@ -33,7 +33,7 @@ class Prices:
     """What only the owner of the machine knows; None = not configured, and then nothing is computed from it."""
 
     hourly_usd: float | None = None
-    """Rent of the machine."""
+    """US dollars that an hour of this machine costs."""
     usd_per_kwh: float | None = None
     """Tariff of electricity."""
     carbon_g_per_kwh: float | None = None

@@ -91,7 +91,7 @@ _READINGS = TypeAdapter(_Stored)
 
 
 def readings_to_json(readings: Readings) -> bytes:
-    """Everything but the samples."""
+    """Windows, flags and codecarbon as JSON; the time series are in a file of their own."""
     stored = _Stored(
         windows=readings.windows, job=readings.job, carbon=readings.carbon, unavailable=readings.unavailable
     )

@@ -21,7 +21,7 @@ _START_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Compared:
     """What came of one comparison."""
 
     equal: bool
@@ -44,7 +44,7 @@ class MathVerifier:
         self._pending = b""
         self._lock = threading.Lock()
 
-    def compare(self, gold: str, answer: str) -> Verdict:
+    def compare(self, gold: str, answer: str) -> Compared:
         """Whether `answer` equals `gold`, both as text that may hold LaTeX. ScoringError without math-verify."""
         with self._lock:
             try:
@@ -53,12 +53,12 @@ class MathVerifier:
                 reply = self._reply(process, self._limit_s)
             except TimeoutError:
                 self._kill()
-                return Verdict(equal=False, read=None, why=f"not decided within {self._limit_s:g} s")
+                return Compared(equal=False, read=None, why=f"not decided within {self._limit_s:g} s")
             except (EOFError, OSError):
                 self._kill()
-                return Verdict(equal=False, read=None, why="the comparison crashed")
+                return Compared(equal=False, read=None, why="the comparison crashed")
         why = f"math-verify failed: {reply['why']}" if "why" in reply else ""
-        return Verdict(equal=reply["equal"], read=reply["read"], why=why)
+        return Compared(equal=reply["equal"], read=reply["read"], why=why)
 
     def close(self) -> None:
         """End the worker. Idempotent; the next comparison starts another."""

@@ -18,7 +18,7 @@ import re
 
 from wattrack.schema import Response, Sample, Score
 from wattrack.scorers import number
-from wattrack.scorers.equality import Verdict, verifier
+from wattrack.scorers.equality import Compared, verifier
 from wattrack.scorers.latex import LONGEST_ANSWER, after_final_answer, last_boxed, minerva
 
 FORMS = {"boxed": last_boxed, "final answer": after_final_answer}
@@ -52,22 +52,22 @@ def _same_string(answer: str, target: str) -> bool:
     return len(answer) <= LONGEST_ANSWER and minerva(answer) == minerva(target)
 
 
-def _verdict(target: str, written: str | None, text: str) -> Verdict:
+def _verdict(target: str, written: str | None, text: str) -> Compared:
     if written is None:
         line = text.strip().rpartition("\n")[2][-LONGEST_ANSWER:]
         if "".join(line.split()) == "".join(target.split()):
-            return Verdict(equal=True, read=line)
-        return verifier().compare(_as_latex(_bare(target)), line) if line else Verdict(equal=False, read=None)
+            return Compared(equal=True, read=line)
+        return verifier().compare(_as_latex(_bare(target)), line) if line else Compared(equal=False, read=None)
     if len(written) > LONGEST_ANSWER:
-        return Verdict(equal=False, read=None, why=f"an answer of {len(written)} characters is not compared")
+        return Compared(equal=False, read=None, why=f"an answer of {len(written)} characters is not compared")
     gold, answer = _bare(target), _bare(written)
     if "".join(gold.split()) == "".join(answer.split()):
-        return Verdict(equal=True, read=written)
+        return Compared(equal=True, read=written)
     if gold and answer and _PLAIN.fullmatch(gold) and _PLAIN.fullmatch(answer):
-        return Verdict(equal=number.parse(gold) == number.parse(answer), read=written)
+        return Compared(equal=number.parse(gold) == number.parse(answer), read=written)
     bases = [_BASE.search(text) for text in (gold, answer)]
     if len({base.group(1) for base in bases if base}) > 1:
-        return Verdict(equal=False, read=written)
+        return Compared(equal=False, read=written)
     return verifier().compare(_as_latex(gold), _as_latex(answer))
 
 

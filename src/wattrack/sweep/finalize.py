@@ -14,7 +14,7 @@ from wattrack.monitors import running
 from wattrack.redaction import HIDDEN, redacted
 from wattrack.settings.complaints import complain
 from wattrack.sweep import outcomes
-from wattrack.sweep.outcomes import Outcome
+from wattrack.sweep.outcomes import JobEnd
 from wattrack.sweep.plan import Sweep
 
 if TYPE_CHECKING:
@@ -88,13 +88,13 @@ def _with_store(sweep: Sweep, cfg: DictConfig, console: Console, closing: Closin
     return code
 
 
-def _status(found: Sequence[Outcome], code: int) -> "Status":
+def _status(found: Sequence[JobEnd], code: int) -> "Status":
     if code == outcomes.INTERRUPTED:
         return "KILLED"
     return "FINISHED" if code == outcomes.FINISHED else "FAILED"
 
 
-def _say(found: Sequence[Outcome], closing: Closing) -> None:
+def _say(found: Sequence[JobEnd], closing: Closing) -> None:
     """One line for each job that did not finish, unless it has been printed."""
     for outcome in found:
         job = outcome.job

@@ -19,7 +19,7 @@ _STAMPS_DIFFER_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class JobEnd:
     """How one job ended."""
 
     job: PlannedJob
@@ -45,7 +45,7 @@ def stamp(folder: Path) -> tuple[int, int] | None:
     return found.st_mtime_ns, found.st_ino
 
 
-def of(sweep: Sweep, runs: Iterable[Mapping[str, object]] = (), alive: Sequence[str] = ()) -> list[Outcome]:
+def of(sweep: Sweep, runs: Iterable[Mapping[str, object]] = (), alive: Sequence[str] = ()) -> list[JobEnd]:
     """The outcome of every job of the sweep, in its order.
 
     Args:
@@ -63,14 +63,14 @@ def _found(sweep: Sweep) -> list[PlannedJob]:
     return [PlannedJob(number=n, name=f.name, overrides=(), folder=str(f)) for n, f in enumerate(folders)]
 
 
-def _outcome(sweep: Sweep, job: PlannedJob, runs: Mapping[str, Mapping[str, object]], alive: Sequence[str]) -> Outcome:
+def _outcome(sweep: Sweep, job: PlannedJob, runs: Mapping[str, Mapping[str, object]], alive: Sequence[str]) -> JobEnd:
     if job.folder is None:
-        return Outcome(job=job, status="REFUSED", error=job.refused)
+        return JobEnd(job=job, status="REFUSED", error=job.refused)
     if job.folder in alive:
-        return Outcome(job=job, status="RUNNING")
+        return JobEnd(job=job, status="RUNNING")
     if (stored := _stored(Path(job.folder), sweep.started_unix_s)) is not None:
         status, error, run_id = str(stored["status"]), stored.get("error"), stored.get("mlflow_run_id")
-        return Outcome(
+        return JobEnd(
             job=job,
             status=status,
             error=_said(status, str(error)) if error is not None else None,
@@ -78,10 +78,10 @@ def _outcome(sweep: Sweep, job: PlannedJob, runs: Mapping[str, Mapping[str, obje
         )
     run = runs.get(job.folder)
     if run is None:
-        return Outcome(job=job, status="LOST", error=_LOST)
+        return JobEnd(job=job, status="LOST", error=_LOST)
     error = run.get("tags.wattrack.error")
     text = error if isinstance(error, str) else _LOST
-    return Outcome(job=job, status=str(run["status"]), error=text, run_id=str(run["run_id"]))
+    return JobEnd(job=job, status=str(run["status"]), error=text, run_id=str(run["run_id"]))
 
 
 def _stored(folder: Path, since_unix_s: float) -> Mapping[str, object] | None:
@@ -105,7 +105,7 @@ def _said(status: str, error: str) -> str:
     return f"{error}{DETAILS}" if status == "FAILED" else error
 
 
-def exit_status(outcomes: Sequence[Outcome], *, interrupted: bool = False, refused: bool = False) -> int:
+def exit_status(outcomes: Sequence[JobEnd], *, interrupted: bool = False, refused: bool = False) -> int:
     """What the command says about these jobs; `refused` = the launcher stopped because settings were refused."""
     if interrupted:
         return INTERRUPTED

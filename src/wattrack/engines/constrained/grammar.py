@@ -50,7 +50,7 @@ def require() -> None:
 
 
 def library() -> str:
-    """Its name and version."""
+    """Name and version of the library that computes the masks."""
     return f"llguidance {importlib.metadata.version('llguidance')}"
 
 

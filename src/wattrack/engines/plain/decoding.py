@@ -10,7 +10,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from wattrack.answering import Timing, Usage
 from wattrack.engines.constrained.constraint import ConstraintProcessor, Grammars, failure
 from wattrack.engines.plain.stamps import SeededSampler, StampStreamer, StopRows
-from wattrack.engines.rows import Row, failed
+from wattrack.engines.rows import TextRow, failed
 from wattrack.engines.text.stops import StopStrings
 from wattrack.engines.weights.loading import Loaded
 from wattrack.errors import EngineError
@@ -18,8 +18,8 @@ from wattrack.schema import Generation, Response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What all batches of equal settings share."""
+class Decoding:
+    """How tokens are chosen and where answers end: the same for all batches of equal sampling settings."""
 
     generation: Generation
     """With the largest max_new_tokens of the rows; each row ends at its own."""
@@ -27,18 +27,18 @@ class Plan:
     end_ids: tuple[int, ...]
     stops: StopStrings
     grammars: Grammars | None = None
-    """Where any row is constrained."""
+    """The masks of the rows that are held to a schema; None when no row is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The tokens of one row, as they came."""
 
-    row: Row
+    row: TextRow
     ids: Sequence[int]
     """Up to and including the end token or the one that completed a stop string."""
     ended: bool
-    """False when it was cut at max_new_tokens."""
+    """Whether it came to its own end; False when it was cut at max_new_tokens."""
     times_s: Sequence[float]
     batch_size: int
     started_unix_ms: int
@@ -46,7 +46,7 @@ class Answer:
     """Why it is no answer; None where nothing went wrong."""
 
 
-def plan(loaded: Loaded, generation: Generation, longest_prompt: int, grammars: Grammars | None = None) -> Plan:
+def plan(loaded: Loaded, generation: Generation, longest_prompt: int, grammars: Grammars | None = None) -> Decoding:
     """Prepare the settings. `longest_prompt` (tokens) sizes a static cache for all batches."""
     tokenizer = loaded.tokenizer
     special = _unwritten(loaded, generation.stop)
@@ -69,7 +69,7 @@ def plan(loaded: Loaded, generation: Generation, longest_prompt: int, grammars: 
         loaded.marks.text,
         lambda token: str(tokenizer.convert_ids_to_tokens(token)),
     )
-    return Plan(generation=generation, config=config, end_ids=end_ids, stops=stops, grammars=grammars)
+    return Decoding(generation=generation, config=config, end_ids=end_ids, stops=stops, grammars=grammars)
 
 
 def _unwritten(loaded: Loaded, stops: Sequence[str]) -> dict[str, int]:
@@ -86,7 +86,7 @@ def _unwritten(loaded: Loaded, stops: Sequence[str]) -> dict[str, int]:
     }
 
 
-def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Response]:
+def decode_batch(loaded: Loaded, plan: Decoding, rows: Sequence[TextRow]) -> list[Response]:
     """Generate for all rows at once. Time stamps count from the prompt tensor being ready on the device."""
     ids, mask = _left_padded(rows, loaded)
     lengths = [row.new_tokens for row in rows]
@@ -128,7 +128,7 @@ def decode_batch(loaded: Loaded, plan: Plan, rows: Sequence[Row]) -> list[Respon
     return responses
 
 
-def respond(loaded: Loaded, plan: Plan, answer: Answer) -> Response:
+def respond(loaded: Loaded, plan: Decoding, answer: Answer) -> Response:
     """The Response of a finished row."""
     if answer.failure is not None:
         return failed(answer.row.request, answer.failure, row=answer.row)
@@ -151,7 +151,7 @@ def respond(loaded: Loaded, plan: Plan, answer: Answer) -> Response:
     )
 
 
-def _sampler(generation: Generation, rows: Sequence[Row], device: torch.device) -> SeededSampler | None:
+def _sampler(generation: Generation, rows: Sequence[TextRow], device: torch.device) -> SeededSampler | None:
     """None = greedy."""
     if generation.temperature <= 0:
         return None
@@ -159,7 +159,7 @@ def _sampler(generation: Generation, rows: Sequence[Row], device: torch.device) 
     return SeededSampler(generation.temperature, generation.top_p, seeds, device)
 
 
-def _left_padded(rows: Sequence[Row], loaded: Loaded) -> tuple[torch.Tensor, torch.Tensor]:
+def _left_padded(rows: Sequence[TextRow], loaded: Loaded) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and attention mask, both (batch, longest prompt), on the device."""
     width = max(len(row.ids) for row in rows)
     ids = [[loaded.pad_id] * (width - len(row.ids)) + list(row.ids) for row in rows]

@@ -6,8 +6,8 @@ from functools import partial
 
 from wattrack.engines.plain.batching import Batcher
 from wattrack.engines.plain.choices import score_naive
-from wattrack.engines.plain.decoding import Plan, decode_batch
-from wattrack.engines.rows import ChoiceRow, Row, one_line
+from wattrack.engines.plain.decoding import Decoding, decode_batch
+from wattrack.engines.rows import ChoiceRow, TextRow, one_line
 from wattrack.engines.weights import ropes
 from wattrack.engines.weights.loading import Loaded
 from wattrack.schema import Response
@@ -31,7 +31,7 @@ class NaiveMode:
         self._alike_up_to = ropes.limit(loaded.model)
         self.computed_tokens = 0
 
-    def generate(self, rows: Sequence[Row], plan: Plan) -> Iterator[Response]:
+    def generate(self, rows: Sequence[TextRow], plan: Decoding) -> Iterator[Response]:
         """One Response per row as batches finish."""
         lengths = [(len(row.ids), row.new_tokens) for row in rows]
         most, fallbacks = self._alike_up_to, self._loaded.effective.fallbacks
@@ -54,7 +54,7 @@ class NaiveMode:
         self.computed_tokens += sum(len(option.ids) - 1 for question in batch for option in question.options)
         return responses
 
-    def _decode(self, plan: Plan, batch: Sequence[Row]) -> list[Response]:
+    def _decode(self, plan: Decoding, batch: Sequence[TextRow]) -> list[Response]:
         loaded = self._loaded
         ropes.forget(loaded.model)
         try:

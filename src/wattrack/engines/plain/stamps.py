@@ -74,7 +74,7 @@ class StopRows(StoppingCriteria):
         return torch.tensor(flags, dtype=torch.bool, device=input_ids.device)  # type: ignore[return-value]
 
 
-class Sampler:
+class TokenSampler:
     """Draws each row's token with the row's own generator, so that an answer depends on its seed, never on its batch.
 
     Gumbel noise of the row's own on its scaled logits: the argmax is exactly a draw from softmax(logits / temperature)
@@ -103,11 +103,11 @@ class Sampler:
 
 
 class SeededSampler(LogitsProcessor):
-    """A `Sampler` for generate(), whose one global random state depends on the other rows: it then takes the argmax."""
+    """A `TokenSampler` for generate(), whose own random state depends on the other rows: it then takes the argmax."""
 
     def __init__(self, temperature: float, top_p: float, seeds: Sequence[int], device: torch.device) -> None:
         """One seed per row of the batch."""
-        self._sampler = Sampler(temperature, top_p)
+        self._sampler = TokenSampler(temperature, top_p)
         self._generators = [self._sampler.generator(seed, device) for seed in seeds]
 
     def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:

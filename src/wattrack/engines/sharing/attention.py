@@ -71,7 +71,7 @@ class Packed:
     """Receives each layer's keys and values, (1, KV heads, tokens, dim)."""
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, how: How) -> Tensor:
-        """See `Pass`; the batch is 1."""
+        """What `Pass.attend` says, of one flat sequence: the batch is 1. Keys and values are also noted in `record`."""
         if self.record is not None:
             self.record.keys.append(key)
             self.record.values.append(value)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from wattrack.engines.sharing.rolling import Limits
+from wattrack.engines.sharing.rolling import Capacity
 from wattrack.engines.weights.fit import PASS_TOKENS, free_bytes, kv_bytes_per_token
 
 _SHARE = 0.5
@@ -17,7 +17,7 @@ _UNKNOWN_MEMORY_ROWS = 8
 """Where the system does not say what is free, or a row's state is not made of keys and values."""
 
 
-def limits(model: Any, asked_rows: int | None, tokens_per_row: int) -> Limits:
+def limits(model: Any, asked_rows: int | None, tokens_per_row: int) -> Capacity:
     """Rows as asked, else as many as fit.
 
     Args:
@@ -40,4 +40,4 @@ def limits(model: Any, asked_rows: int | None, tokens_per_row: int) -> Limits:
     if free is not None:
         # Logits of a pass in the model's dtype and in fp32.
         tokens = min(tokens, max(_LEAST_PASS_TOKENS, int(_LOGITS_SHARE * free / (config.vocab_size * (size + 4)))))
-    return Limits(slots=rows, prefill_tokens=tokens)
+    return Capacity(slots=rows, prefill_tokens=tokens)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from wattrack.engines.constrained.constraint import Grammars, failure
 from wattrack.engines.plain.decoding import Answer
-from wattrack.engines.plain.stamps import Sampler
-from wattrack.engines.rows import Row
+from wattrack.engines.plain.stamps import TokenSampler
+from wattrack.engines.rows import TextRow
 from wattrack.engines.sharing.attention import Prefix, Step, running
 from wattrack.engines.sharing.packing import forward, straight
 from wattrack.engines.text.stops import StopStrings
@@ -26,7 +26,7 @@ _ROUND_TOKENS = 64
 class Going:
     """One row while it is generated."""
 
-    row: Row
+    row: TextRow
     own: int
     """Its tokens whose keys and values are stored, prefix excluded."""
     generator: torch.Generator | None
@@ -41,7 +41,7 @@ class Going:
     """Most rows that shared a step with this one."""
 
     def answer(self) -> Answer:
-        """What came out."""
+        """The row's tokens so far, with their times and why it ended."""
         return Answer(
             row=self.row,
             ids=self.ids,
@@ -54,8 +54,8 @@ class Going:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What fits."""
+class Capacity:
+    """How much one device holds at a time beside the weights."""
 
     slots: int
     """Rows generated at the same time."""
@@ -70,12 +70,12 @@ class RollingBatch:
         self,
         model: Any,
         prefix: Prefix,
-        rows: Sequence[Row],
+        rows: Sequence[TextRow],
         generation: Generation,
         *,
         end_ids: Sequence[int],
         stops: StopStrings,
-        limits: Limits,
+        limits: Capacity,
         grammars: Grammars | None = None,
     ) -> None:
         """`rows` in the order in which they are admitted, each with a length of its own; `generation` says the rest.
@@ -88,7 +88,7 @@ class RollingBatch:
         self._stops = stops
         self._limits = limits
         self._grammars = grammars
-        self._sampler = Sampler(generation.temperature, generation.top_p) if generation.temperature > 0 else None
+        self._sampler = TokenSampler(generation.temperature, generation.top_p) if generation.temperature > 0 else None
         self._waiting = deque(rows)
         self._going: list[Going] = []
         self._slots = min(limits.slots, len(rows))
@@ -98,7 +98,7 @@ class RollingBatch:
         self.computed_tokens = 0
 
     @property
-    def unfinished(self) -> list[Row]:
+    def unfinished(self) -> list[TextRow]:
         """Rows without an answer yet."""
         return [*(going.row for going in self._going), *self._waiting]
 
@@ -114,7 +114,7 @@ class RollingBatch:
                 yield [going.answer() for going in finished]
 
     def _admit(self) -> None:
-        taken: list[Row] = []
+        taken: list[TextRow] = []
         tokens = 0
         while self._waiting and len(taken) < self._slots - len(self._going):
             tokens += len(self._waiting[0].ids) - self._prefix.length
@@ -127,7 +127,7 @@ class RollingBatch:
             self._waiting.extendleft(reversed(taken))
             raise
 
-    def _prefill(self, rows: Sequence[Row]) -> None:
+    def _prefill(self, rows: Sequence[TextRow]) -> None:
         started_s, started_unix_ms = time.perf_counter(), time.time_ns() // 1_000_000
         start = self._prefix.length
         own = [row.ids[start:] for row in rows]
@@ -214,5 +214,5 @@ class RollingBatch:
         for buffer in (*self._keys, *self._values):
             buffer[target, :, :length] = buffer[source, :, :length]
 
-    def _generator(self, row: Row, device: torch.device) -> torch.Generator | None:
+    def _generator(self, row: TextRow, device: torch.device) -> torch.Generator | None:
         return None if self._sampler is None else self._sampler.generator(row.request.seed, device)

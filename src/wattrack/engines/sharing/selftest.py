@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 
 from wattrack.engines.plain.choices import score_naive
-from wattrack.engines.rows import ChoiceRow, Option, Row
+from wattrack.engines.rows import ChoiceRow, Option, TextRow
 from wattrack.engines.sharing.attention import Prefix, sharing
 from wattrack.engines.sharing.choices import score_packed
 from wattrack.engines.sharing.packing import compute_prefix
-from wattrack.engines.sharing.rolling import Limits, RollingBatch
+from wattrack.engines.sharing.rolling import Capacity, RollingBatch
 from wattrack.engines.text.stops import StopStrings
 from wattrack.engines.weights.loading import Loaded
 from wattrack.schema import Candidate, ChoiceRequest, Generation, Request
@@ -36,8 +36,8 @@ _NEW_TOKENS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the check found."""
+class Agreement:
+    """How far the two modes are apart on the same texts, and how far they may be."""
 
     largest_difference: float
     """Of a log-probability between the two modes."""
@@ -50,14 +50,14 @@ class Outcome:
         return self.largest_difference <= self.tolerance
 
 
-def self_test(loaded: Loaded) -> Outcome:
+def self_test(loaded: Loaded) -> Agreement:
     """Compare the two modes on this model, in this dtype, on this device."""
     head = _ids(loaded, _HEAD)
     tails = [_tail(loaded, head, tail) for tail in _TAILS]
     questions = [_question(loaded, head, tail) for tail in tails]
     worst = max(_scores_differ(loaded, head, questions), _tokens_differ(loaded, head, tails))
     tolerance = TOLERANCE.get(loaded.effective.dtype, HALF_TOLERANCE)
-    return Outcome(worst, tolerance, len(questions))
+    return Agreement(worst, tolerance, len(questions))
 
 
 def longest_text(loaded: Loaded) -> int:
@@ -80,7 +80,7 @@ def _tokens_differ(loaded: Loaded, head: Sequence[int], tails: Sequence[tuple[in
     """How much less probable than the plain pass's favourite a generated token is, at most; 0 = the same tokens."""
     rows = [_row(str(n), (*head, *tail)) for n, tail in enumerate(tails)]
     # Three slots for four rows: one has to leave before the last enters.
-    limits = Limits(slots=3, prefill_tokens=2**20)
+    limits = Capacity(slots=3, prefill_tokens=2**20)
     stops = StopStrings((), lambda ids: "", lambda token: "")
     with sharing(loaded):
         prefix: Prefix = compute_prefix(loaded.model, head)
@@ -118,7 +118,7 @@ def _question(loaded: Loaded, head: Sequence[int], tail: tuple[int, ...]) -> Cho
     return ChoiceRow(request=request, options=options, merged=0, prompt_text="")
 
 
-def _row(name: str, ids: tuple[int, ...]) -> Row:
+def _row(name: str, ids: tuple[int, ...]) -> TextRow:
     generation = Generation(max_new_tokens=_NEW_TOKENS)
     request = Request(sample_id=name, repeat=0, prompt="", generation=generation, seed=0)
-    return Row(request=request, ids=ids, prompt_text="")
+    return TextRow(request=request, ids=ids, prompt_text="")

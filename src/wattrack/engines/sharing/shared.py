@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from wattrack.answering import Timing
 from wattrack.engines.plain.batching import Batcher
-from wattrack.engines.plain.decoding import Plan, respond
+from wattrack.engines.plain.decoding import Decoding, respond
 from wattrack.engines.plain.naive import NaiveMode
-from wattrack.engines.rows import ChoiceRow, Row, is_out_of_memory, one_line
+from wattrack.engines.rows import ChoiceRow, TextRow, is_out_of_memory, one_line
 from wattrack.engines.sharing.attention import Prefix, sharing
 from wattrack.engines.sharing.choices import score_packed
 from wattrack.engines.sharing.packing import compute_prefix
 from wattrack.engines.sharing.prefixes import PASS_OVERHEAD_TOKENS, group
-from wattrack.engines.sharing.rolling import Limits, RollingBatch
+from wattrack.engines.sharing.rolling import Capacity, RollingBatch
 from wattrack.engines.weights.loading import Loaded
 from wattrack.schema import Response
 
@@ -30,7 +30,7 @@ _ANY_NUMBER = 2**30
 class SharedMode:
     """Same answers as `NaiveMode` up to rounding, for models that `sharable.why_not` lets pass."""
 
-    def __init__(self, loaded: Loaded, limits: Limits, naive: NaiveMode, release: Callable[[], None]) -> None:
+    def __init__(self, loaded: Loaded, limits: Capacity, naive: NaiveMode, release: Callable[[], None]) -> None:
         """`limits` shrink when memory runs out; `release` frees cached device memory then; `naive` takes the rest."""
         self._loaded = loaded
         self._naive = naive
@@ -43,12 +43,12 @@ class SharedMode:
         self.shared_tokens = 0
         """Prompt tokens that were not computed because another row's were used."""
 
-    def generate(self, rows: Sequence[Row], plan: Plan) -> Iterator[Response]:
+    def generate(self, rows: Sequence[TextRow], plan: Decoding) -> Iterator[Response]:
         """One Response per row as they finish; of identical greedy rows one is computed, the others get its text.
 
         Repeats are computed each: whoever asks for them wants their time and energy too.
         """
-        same: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+        same: dict[tuple[object, ...], list[TextRow]] = defaultdict(list)
         for number, row in enumerate(rows):
             # Sampled rows differ by their seeds: each is its own. The order of a schema's keys matters.
             alike = (row.request.repeat, row.new_tokens, row.ids, json.dumps(row.request.constraint))
@@ -63,7 +63,7 @@ class SharedMode:
                 yield response
                 for other in others[_key(row)]:
                     self.shared_tokens += len(other.ids)
-                    # It took no time of its own, so it says none.
+                    # Nothing was computed for it alone: a copy of an answer has no times of its own.
                     yield replace(
                         response,
                         sample_id=other.request.sample_id,
@@ -108,9 +108,9 @@ class SharedMode:
         self._release()  # here, where the exception no longer keeps its tensors
         return self._prefix(ids, rows, again=False)
 
-    def _rolling(self, rows: Sequence[Row], shared: int, plan: Plan) -> Iterator[tuple[Row, Response]]:
+    def _rolling(self, rows: Sequence[TextRow], shared: int, plan: Decoding) -> Iterator[tuple[TextRow, Response]]:
         """Generate for rows of one prefix; what runs out of memory starts again with half as many rows."""
-        left: Sequence[Row] = rows
+        left: Sequence[TextRow] = rows
         broken = False
         with sharing(self._loaded):
             prefix = self._prefix(rows[0].ids[:shared], len(rows))
@@ -131,7 +131,7 @@ class SharedMode:
             for response in self._naive.generate(left, plan):
                 yield by_key[response.sample_id, response.repeat], response
 
-    def _batch(self, prefix: Prefix, rows: Sequence[Row], plan: Plan) -> RollingBatch:
+    def _batch(self, prefix: Prefix, rows: Sequence[TextRow], plan: Decoding) -> RollingBatch:
         return RollingBatch(
             self._loaded.model,
             prefix,
@@ -150,7 +150,7 @@ class SharedMode:
             self._hand_over(error, left)
             return True
         self._release()
-        self.limits = Limits(slots=slots // 2, prefill_tokens=max(1, self.limits.prefill_tokens // 2))
+        self.limits = Capacity(slots=slots // 2, prefill_tokens=max(1, self.limits.prefill_tokens // 2))
         self.halvings.append(f"batch_size {slots} -> {slots // 2}: out of memory")
         log.warning("out of memory with %d rows: continuing with %d", slots, slots // 2)
         return False
@@ -161,5 +161,5 @@ class SharedMode:
         self.halvings.append(f"{left} answers by mode naive: {one_line(error)[:120]}")
 
 
-def _key(row: Row) -> tuple[str, int]:
+def _key(row: TextRow) -> tuple[str, int]:
     return row.request.sample_id, row.request.repeat

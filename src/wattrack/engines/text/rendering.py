@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from jinja2.exceptions import TemplateError
 
 from wattrack.answering import ErrorKind
-from wattrack.engines.rows import ChoiceRow, Option, Row, common, failed, one_line
+from wattrack.engines.rows import ChoiceRow, Option, TextRow, common, failed, one_line
 from wattrack.engines.text.tails import encode
 from wattrack.errors import EngineError
 from wattrack.prompts.tools import described
@@ -42,7 +42,7 @@ class Renderer:
         """How functions to call are shown: `native` by the chat template, `text` in a system message; None = none yet.
         """
 
-    def rows(self, requests: Sequence[Request]) -> tuple[list[Row], list[Response]]:
+    def rows(self, requests: Sequence[Request]) -> tuple[list[TextRow], list[Response]]:
         """Render and tokenise; requests that cannot be asked come back as failed responses.
 
         Raises:
@@ -57,9 +57,9 @@ class Renderer:
             except TemplateError as e:
                 why = f"the chat template refuses this conversation: {one_line(e)}"
                 refused.append(failed(request, why, kind="refused"))
-        rows: list[Row] = []
+        rows: list[TextRow] = []
         for request, ids in self._tokenise(texts):
-            row = Row(request=request, ids=ids, prompt_text=str(self._tokenizer.decode(list(ids))))
+            row = TextRow(request=request, ids=ids, prompt_text=str(self._tokenizer.decode(list(ids))))
             problem = self._problem(row)
             if problem is None:
                 rows.append(row)
@@ -118,7 +118,7 @@ class Renderer:
             ids = tuple(self._tokenizer(text, verbose=False)["input_ids"])
         return ids[:wanted]
 
-    def _problem(self, row: Row) -> str | None:
+    def _problem(self, row: TextRow) -> str | None:
         """Why a row must not be run, or None."""
         if not row.ids:
             return "the prompt has no tokens"

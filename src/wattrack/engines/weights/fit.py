@@ -70,7 +70,7 @@ class Need:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all parts, in bytes."""
         return self.weights + self.kv + self.activations + self.context
 
     def __str__(self) -> str:

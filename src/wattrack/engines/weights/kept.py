@@ -22,7 +22,7 @@ _TOLERANCE_SHARE_RSS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class ModelKey:
     """What two jobs must agree in to use the same weights in memory."""
 
     source: str
@@ -40,7 +40,7 @@ class Key:
 class Kept:
     """A loaded model with what was found out while loading it."""
 
-    key: Key
+    key: ModelKey
     model: Any
     tokenizer: Any
     end_ids: tuple[int, ...]
@@ -65,7 +65,7 @@ class Keeper:
         """Of the latest model freed: what did not come back."""
         self._idle: Kept | None = None
 
-    def take(self, key: Key) -> Kept | None:
+    def take(self, key: ModelKey) -> Kept | None:
         """Hand over the idle model if it is this one; any other is freed first, because two may not fit."""
         if self._idle is None or self._idle.key != key:
             self.free_idle()
@@ -73,7 +73,7 @@ class Keeper:
         found, self._idle = self._idle, None
         return found
 
-    def held_bytes(self, key: Key) -> int:
+    def held_bytes(self, key: ModelKey) -> int:
         """Memory of the model that `take` would hand over; any other is freed."""
         if self._idle is not None and self._idle.key != key:
             self.free_idle()

@@ -20,7 +20,7 @@ from wattrack.engines.weights import heap, onednn
 from wattrack.engines.weights.checkpoint import Checkpoint
 from wattrack.engines.weights.effective import Effective, quantizer, resolve
 from wattrack.engines.weights.fit import GIB, Fit
-from wattrack.engines.weights.kept import KEEPER, Kept, Key, give_back, in_use_bytes
+from wattrack.engines.weights.kept import KEEPER, Kept, ModelKey, give_back, in_use_bytes
 from wattrack.engines.weights.prediction import predict
 from wattrack.engines.weights.settings import Settings
 from wattrack.errors import EngineError
@@ -70,7 +70,7 @@ class Loaded:
 
     @property
     def device(self) -> torch.device:
-        """Where the model lives."""
+        """The torch device that holds the weights."""
         return self.effective.device
 
     def synchronize(self) -> None:
@@ -170,7 +170,12 @@ def _check_constraints(config: Any, tokenizer: Tokenizer, requests: Sequence[Req
 
 
 def _kept(
-    settings: Settings, checkpoint: Checkpoint, config: Any, effective: Effective, key: Key, times: dict[str, float]
+    settings: Settings,
+    checkpoint: Checkpoint,
+    config: Any,
+    effective: Effective,
+    key: ModelKey,
+    times: dict[str, float],
 ) -> Kept:
     """Load for real, noting memory and time."""
     started_s = time.perf_counter()
@@ -216,8 +221,8 @@ def _heap(settings: Settings, effective: Effective) -> str:
     return "kept" if heap.is_kept() else "plain"
 
 
-def _key(settings: Settings, checkpoint: Checkpoint, effective: Effective) -> Key:
-    return Key(
+def _key(settings: Settings, checkpoint: Checkpoint, effective: Effective) -> ModelKey:
+    return ModelKey(
         source=checkpoint.source,
         revision=checkpoint.revision,
         weights=settings.weights,

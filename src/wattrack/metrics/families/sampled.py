@@ -7,7 +7,7 @@ from wattrack.metrics.metric import Better, Metric
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class Sampled:
     """Aggregates of one of the sampler's series over the generate window."""
 
     series: str
@@ -21,16 +21,16 @@ class Load:
     better: Better = "lower"
 
 
-LOADS: dict[str, Load] = {
-    "power/gpu_{}_w": Load(r"system/gpu_\d+_power_usage_watts", "W", "power of all GPUs in scope"),
-    "load/gpu_{}_percent": Load(
+LOADS: dict[str, Sampled] = {
+    "power/gpu_{}_w": Sampled(r"system/gpu_\d+_power_usage_watts", "W", "power of all GPUs in scope"),
+    "load/gpu_{}_percent": Sampled(
         r"system/gpu_\d+_utilization_percentage", "%", "utilisation summed over the GPUs in scope"
     ),
-    "load/cpu_{}_percent": Load(r"system/cpu_utilization_percentage", "%", "utilisation of the machine's processor"),
-    "gpu/sm_clock_mhz_{}": Load(
+    "load/cpu_{}_percent": Sampled(r"system/cpu_utilization_percentage", "%", "utilisation of the machine's processor"),
+    "gpu/sm_clock_mhz_{}": Sampled(
         r"system/gpu_\d+_sm_clock_mhz", "MHz", "SM clock of the slowest GPU in scope", ("mean", "min"), "min", "higher"
     ),
-    "gpu/temperature_celsius_{}": Load(
+    "gpu/temperature_celsius_{}": Sampled(
         r"system/gpu_\d+_temperature_celsius", "degC", "temperature of the hottest GPU in scope", ("peak",), "max"
     ),
 }
