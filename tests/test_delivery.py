@@ -3,7 +3,11 @@
 import base64
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -13,7 +17,10 @@ from mlflow.entities import Run
 from store_server import Store, mlflow_server, proxy
 from support import CHECKOUT
 from wattrack import cli
+from wattrack.processes import owner_tags
 from wattrack.runs.layout import MANIFEST
+from wattrack.runs.manifest import write_manifest
+from wattrack.runs.read import load_run
 
 Runner = Callable[..., int]
 JOB = ("model=demo_xs", "limit=3", "probe_questions=0", "tracking.traces=none")
@@ -146,6 +153,40 @@ def test_sync_goes_on_after_a_result_that_cannot_be_logged(
     assert [run.info.status for run in job_runs(store, tmp_path)] == ["FAILED", "FAILED", "FINISHED"]
     assert cli.main(["sync"]) == 1
     assert "0 result(s) logged, 2 not" in capsys.readouterr().out, "what was delivered is not delivered again"
+
+
+DIES = """
+import os, signal, sys
+from wattrack import cli
+from wattrack.job import main
+main.deliver = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+cli.run(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+def test_a_job_that_was_killed_before_it_could_log_is_delivered_by_sync(
+    outputs: Path, environment: dict[str, str], run_here: Runner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = outputs / "multirun"
+    done = subprocess.run([sys.executable, "-c", DIES, *JOB], env=environment, cwd=outputs, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (manifest,) = map(load_run, (path.parent for path in folder.rglob(MANIFEST)))
+    assert manifest.manifest.complete and manifest.manifest.outcome.status == "RUNNING"
+    mine = replace(manifest.manifest.outcome, owner=owner_tags())
+    write_manifest(manifest.folder, replace(manifest.manifest, outcome=mine))
+    assert cli.main(["sync"]) == 0
+    assert "0 result(s) logged" in capsys.readouterr().out, "somebody still works on it"
+    write_manifest(manifest.folder, manifest.manifest)
+    assert cli.main(["sync"]) == 0
+    assert "1 result(s) logged" in capsys.readouterr().out
+    client = mlflow.MlflowClient(f"sqlite:///{outputs}/mlruns/mlflow.db")
+    found = client.get_experiment_by_name("arithmetic")
+    assert found is not None
+    killed, delivered = client.search_runs([found.experiment_id], order_by=["start_time ASC"])
+    assert (killed.info.status, delivered.info.status) == ("KILLED", "FINISHED")
+    assert killed.data.tags["wattrack.replaced_by"] == delivered.info.run_id
+    assert delivered.data.metrics["quality/n"] == 3
 
 
 @pytest.mark.slow

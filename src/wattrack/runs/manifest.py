@@ -10,6 +10,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from wattrack.errors import DatasetError
 from wattrack.facts import EngineFacts
+from wattrack.processes import died
 from wattrack.runs.layout import MANIFEST, SCHEMA_VERSION, written_whole
 from wattrack.schema import DatasetFacts
 
@@ -79,6 +80,13 @@ class Outcome:
     mlflow_run_id: str | None = None
     delivered: bool = False
     """Whether the store has everything; until then `wattrack sync` finds the folder."""
+    owner: Mapping[str, str] = field(default_factory=dict)
+    """Tags of the process that works on the run, by which one that died is told from one that still works."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nobody works on the run any more, whatever it could still say of that itself."""
+        return self.status != "RUNNING" or died(self.owner)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

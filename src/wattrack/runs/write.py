@@ -9,6 +9,7 @@ import pandas as pd
 
 from wattrack.errors import ConfigError
 from wattrack.journal import response_to_json
+from wattrack.processes import owner_tags
 from wattrack.runs import codec, layout
 from wattrack.runs.manifest import (
     Identity,
@@ -60,7 +61,7 @@ class RunFolder:
             if (folder / name).is_file():
                 (folder / name).unlink()
         (folder / layout.CONFIG).write_text(start.config_yaml, "utf-8")
-        outcome = Outcome(status="RUNNING")
+        outcome = Outcome(status="RUNNING", owner=owner_tags())
         run = cls(folder, Manifest(name=start.name, params=start.params, tags=start.tags, outcome=outcome))
         run._note()
         return run

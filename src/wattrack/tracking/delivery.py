@@ -97,7 +97,7 @@ def _is_undelivered(folder: Path) -> bool:
     except DatasetError as e:
         log.warning("%s", e)
         return False
-    return manifest.complete and not manifest.outcome.delivered and manifest.outcome.status != "RUNNING"
+    return manifest.complete and not manifest.outcome.delivered and manifest.outcome.over
 
 
 def sync(path: Path, console: Console) -> str:

@@ -18,11 +18,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from wattrack import processes
 from wattrack.errors import TrackingError
 from wattrack.metrics.rows import unknown_metrics
 from wattrack.redaction import redacted
 from wattrack.schema import JobResult, JobStart
-from wattrack.tracking import entries, processes, queries, series, views
+from wattrack.tracking import entries, queries, series, views
 from wattrack.tracking.colors import model_color
 from wattrack.tracking.database import ensure_store, quiet_environment, sqlite_path, store_uri
 from wattrack.tracking.essential import essential

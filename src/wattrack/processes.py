@@ -40,6 +40,11 @@ def is_alive(tags: Mapping[str, str]) -> bool:
         return True
 
 
+def died(tags: Mapping[str, str]) -> bool:
+    """Whether the process that wrote the tags is known to be gone: it was on this host, and runs no more."""
+    return tags.get("wattrack.host") == socket.gethostname() and not is_alive(tags)
+
+
 def had_finished(run_id: str, tags: Mapping[str, str]) -> bool:
     """Whether the job's folder on this host says that all results of the run were logged."""
     try:
