@@ -10,8 +10,11 @@ import pandas as pd
 import pytest
 from mlflow.entities import Run
 
+from wattrack import cli
 from wattrack.journal import read_journal
 from wattrack.metrics.rows import METRICS
+from wattrack.runs.read import load_run
+from wattrack.sweep import plan
 
 Runner = Callable[..., int]
 
@@ -207,3 +210,20 @@ def test_recorded_answers_are_graded_and_nothing_else_is_claimed(run_here: Runne
     computing = ("throughput/", "latency/", "memory/", "energy/", "tokens/computed")
     assert not [name for name in again.metrics if name.startswith(computing)]
     assert run_here("model=demo_xs", "limit=4", "engine=replay") == 2, "whose answers is not said"
+
+
+def test_a_command_with_one_job_is_a_sweep_of_its_own(
+    run_here: Callable[..., int], outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here("limit=2", "probe_questions=0", "engine._target_=scripted.TextEngine") == 0
+    (folder,) = folders(outputs)
+    sweep = plan.read(folder)
+    assert sweep is not None and [job.folder for job in sweep.jobs] == [str(folder)]
+    assert load_run(folder).tags[f"wattrack.sweep.{sweep.id}"] == "1"
+    capsys.readouterr()
+    assert cli.main(["finalize", sweep.id]) == 0
+    assert "nothing to compare" in capsys.readouterr().out
+    assert run_here("limit=2", "dataset=wattbot") == 1
+    (failed,) = [found for path in outputs.rglob(plan.FILE) if (found := plan.read(path.parent)) != sweep]
+    assert failed is not None and cli.main(["finalize", failed.id]) == 1
+    assert "not on the hub; set dataset.data_dir" in capsys.readouterr().err

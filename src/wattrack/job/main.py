@@ -50,7 +50,7 @@ def run_job(plan: Plan, console: Console) -> float | None:
         text = f"contended: other jobs ran on this machine at the same time ({which}): speed and energy are not its own"
         console.print(text, style="yellow", highlight=False, soft_wrap=True)
     _print_plausibility(console, result.tags)
-    if plan.sweep_id is None:
+    if plan.alone:
         print_links(console, tracker, [run_id], plan.cfg)
     return result.metrics["quality/score"]
 
@@ -86,7 +86,8 @@ def _start(plan: Plan) -> JobStart:
     """What is known before the job runs."""
     tags: dict[str, str] = {}
     if plan.sweep_id is not None:
-        tags |= {"wattrack.sweep_id": plan.sweep_id, SWEPT: ",".join(plan.swept)}
+        tags |= {"wattrack.sweep_id": plan.sweep_id}
+        tags |= {f"wattrack.sweep.{plan.sweep_id}": "1"} if plan.alone else {SWEPT: ",".join(plan.swept)}
     if plan.random_weights:
         tags["model.weights"] = "random"
     return job_start(plan.cfg, plan.name, plan.output_dir, tags)

@@ -30,10 +30,12 @@ class Plan:
     sweep_id: str | None
     swept: tuple[str, ...]
     """Keys of the settings that the sweep varies."""
+    alone: bool
+    """Whether the command runs this job and no other."""
 
     @classmethod
     def from_config(
-        cls, cfg: DictConfig, output_dir: Path, sweep_id: str | None, swept: tuple[str, ...] = ()
+        cls, cfg: DictConfig, output_dir: Path, sweep_id: str | None, swept: tuple[str, ...] = (), *, alone: bool = True
     ) -> "Plan":
         """Check values and build every part; ConfigError before anything heavy is imported."""
         checks.check(cfg)
@@ -57,6 +59,7 @@ class Plan:
             output_dir=output_dir,
             sweep_id=sweep_id,
             swept=swept,
+            alone=alone,
         )
 
     @property

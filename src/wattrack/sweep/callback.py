@@ -47,13 +47,15 @@ def take() -> Begun | None:
 class SweepCallback(Callback):
     """Notes what a sweep will do. The entry point finalizes it: Hydra skips `on_multirun_end` when a job failed."""
 
+    def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
+        """Write the plan of a command that runs one job: it is a sweep of its own, found by its id like any other."""
+        if not config.dry_run:
+            plan.write(alone(config))
+
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Write the sweep's plan into its folder and say how many jobs there are."""
         global _begun
-        plain = config.copy()
-        OmegaConf.set_readonly(plain, False)
-        OmegaConf.set_struct(plain, False)
-        plain.pop("hydra")
+        plain = _without_hydra(config)
         sweep = planned(config, plain)
         plan.write(sweep)
         _begun = Begun(sweep, plain)
@@ -67,6 +69,33 @@ def _say(sweep: Sweep, dry_run: bool) -> None:
     if sweep.launcher != _IN_PROCESS and not dry_run:
         text = f"{sweep.launcher}: the jobs run in other processes and write to {sweep.folder}"
         out.print(f"{text}; errors and the comparison come here when they have ended", style="dim", soft_wrap=True)
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    plain = config.copy()
+    OmegaConf.set_readonly(plain, False)
+    OmegaConf.set_struct(plain, False)
+    plain.pop("hydra")
+    return plain
+
+
+def alone(config: DictConfig) -> Sweep:
+    """The plan of a command that runs one job, in the job's own folder."""
+    from wattrack.job.identity import job_name
+
+    folder = Path(str(OmegaConf.select(config, "hydra.run.dir"))).absolute()
+    overrides = tuple(OmegaConf.select(config, "hydra.overrides.task"))
+    content: Any = redacted(OmegaConf.to_container(_without_hydra(config), enum_to_str=True))
+    return Sweep(
+        id=plan.new_id(),
+        folder=str(folder),
+        started_unix_s=_now(folder),
+        swept=(),
+        overrides=overrides,
+        launcher=plan.ALONE,
+        config=content,
+        jobs=(PlannedJob(number=0, name=job_name(config), overrides=overrides, folder=str(folder)),),
+    )
 
 
 def planned(config: DictConfig, plain: DictConfig) -> Sweep:

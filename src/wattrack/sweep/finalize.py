@@ -15,7 +15,7 @@ from wattrack.redaction import HIDDEN, redacted
 from wattrack.settings.complaints import complain
 from wattrack.sweep import outcomes
 from wattrack.sweep.outcomes import JobEnd
-from wattrack.sweep.plan import Sweep
+from wattrack.sweep.plan import ALONE, Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,9 @@ def _with_store(sweep: Sweep, cfg: DictConfig, console: Console, closing: Closin
     found = outcomes.of(sweep, rows, still_running())
     _say(found, closing)
     code = outcomes.exit_status(found, interrupted=closing.interrupted, refused=closing.refused)
-    if not runs.empty:
+    if sweep.launcher == ALONE:
+        console.print("one job: nothing to compare")
+    elif not runs.empty:
         _compare(sweep, cfg, console, tracker, runs, _status(found, code))
     return code
 

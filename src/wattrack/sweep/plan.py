@@ -15,6 +15,8 @@ from wattrack.errors import ConfigError
 from wattrack.runs.layout import written_whole
 
 FILE = "sweep.json"
+ALONE = "none"
+"""The launcher of a command that runs one job: there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class Sweep:
     overrides: tuple[str, ...]
     """What was said on the command line."""
     launcher: str
+    """Class name of Hydra's launcher, or ALONE."""
     config: Mapping[str, Any]
     """The configuration that all jobs start from, without secrets."""
     jobs: tuple[PlannedJob, ...]

@@ -95,8 +95,9 @@ def _run(cfg: DictConfig, folder: Path, stage: _Stage) -> float | None:
 
     hydra_cfg = HydraConfig.get()
     in_sweep = hydra_cfg.mode == RunMode.MULTIRUN
-    sweep = plan.read(Path(hydra_cfg.sweep.dir)) if in_sweep else None
-    job = Plan.from_config(cfg, folder, sweep.id if sweep is not None else None, plan.swept_by(sweep))
+    sweep = plan.read(Path(hydra_cfg.sweep.dir) if in_sweep else folder)
+    sweep_id = sweep.id if sweep is not None else None
+    job = Plan.from_config(cfg, folder, sweep_id, plan.swept_by(sweep), alone=not in_sweep)
     if cfg.dry_run:
         dry_run(job, console())
         return None
