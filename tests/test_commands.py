@@ -154,3 +154,10 @@ def test_list_shows_what_can_be_named() -> None:
     )
     for name in ("demo_xs", "qwen32b", "gsm8k", "memory_optimized", "scaling"):
         assert name in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["list", "ui", "doctor", "sync", "score", "finalize"])
+def test_every_verb_says_what_it_takes(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        cli.main([verb, "--help"])
+    assert f"wattrack {verb}" in capsys.readouterr().out

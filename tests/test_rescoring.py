@@ -2,9 +2,11 @@
 
 import json
 import logging
+import re
 import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -18,6 +20,9 @@ from wattrack import cli
 from wattrack.errors import ConfigError
 from wattrack.journal import read_journal
 from wattrack.rescoring.scoring import settings_now
+from wattrack.runs.codec import write_records
+from wattrack.runs.manifest import write_manifest
+from wattrack.runs.read import load_run
 from wattrack.settings.config import Config
 from wattrack.tracking.series import rounded
 
@@ -119,7 +124,7 @@ def test_another_scorer_is_a_new_run_linked_to_the_old(job: Path, capsys: pytest
 @pytest.mark.slow
 def test_a_new_version_alone_is_logged(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["score", str(job), "dataset.protocols.chat.version=3", "name=again"]) == 2
-    assert "asks differently (max_new_tokens)" in capsys.readouterr().err
+    assert "asks differently (prompt.max_new_tokens)" in capsys.readouterr().err
     same = copied(job, job.parents[2] / "same")
     config = (same / "config.yaml").read_text("utf-8")
     (same / "config.yaml").write_text(config.replace("max_new_tokens: 60", "max_new_tokens: 256"), "utf-8")
@@ -171,6 +176,39 @@ def test_missing_and_damaged_answers_are_refused(
     (cut / "responses.jsonl").unlink()
     assert cli.main(["score", str(cut)]) == 2
     assert "no responses.jsonl" in capsys.readouterr().err
+
+
+def shard(job: Path, to: Path, number: int, run_key: str | None = None) -> Path:
+    """Every second answer of the job, from `number` on, in a folder of its own."""
+    run = load_run(copied(job, to))
+    identity = run.manifest.identity
+    assert identity is not None
+    lines = (job / "responses.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (to / "responses.jsonl").write_text("".join(lines[number::2]), "utf-8")
+    ids = {json.loads(line)["sample_id"] for line in lines[number::2]}
+    write_records(to / "records.parquet", [record for record in run.records if record.id in ids])
+    write_manifest(to, replace(run.manifest, identity=replace(identity, run_key=run_key or identity.run_key)))
+    return to
+
+
+def test_shards_are_put_together(job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = len(jobs(job))
+    first, second = (str(shard(job, tmp_path / name, n)) for n, name in enumerate(("a", "limit=b")))
+    assert cli.main(["score", first]) == 2
+    assert "holds 6 of 12 answers" in capsys.readouterr().err
+    assert cli.main(["score", first, second, first]) == 2
+    assert re.search(r"\(repeat 0\) is answered in .*/a and in .*/a", capsys.readouterr().err)
+    other = str(shard(job, tmp_path / "c", 1, run_key="another"))
+    assert cli.main(["score", first, other]) == 2
+    assert re.search(r"/c and .*/a are not parts of one run: run key another and \w{64}", capsys.readouterr().err)
+    assert len(jobs(job)) == before
+    assert cli.main(["score", first, second, "name=whole"]) == 0
+    assert "0 of 12 answers are judged differently" in capsys.readouterr().out
+    whole = jobs(job)[0]
+    assert (whole.info.run_name, whole.data.metrics["quality/n"]) == ("whole", 12)
+    assert whole.data.metrics["quality/score"] == rounded(summary(job)["metrics"]["quality/score"])  # type: ignore[index]
+    assert load_run(Path(whole.data.tags["wattrack.output_dir"])).responses == load_run(job).responses
+    mlflow.MlflowClient(f"sqlite:///{job.parents[2]}/mlruns/mlflow.db").delete_run(whole.info.run_id)
 
 
 @pytest.mark.slow

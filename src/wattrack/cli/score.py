@@ -20,9 +20,18 @@ if TYPE_CHECKING:
 
 def add(verbs: "Verbs") -> None:
     """Add the verb to the command."""
-    verb = verbs.add_parser("score", help="score the stored answers of a job again, with the scorer as it is now")
-    verb.add_argument("job", metavar="RUN", help="an MLflow run id or a job's output folder")
-    verb.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="scorer, judge, similarity, data_dir, tracking")
+    verb = verbs.add_parser(
+        "score",
+        help="score the stored answers of a job again, with the scorer as it is now",
+        usage="wattrack score [-h] RUN [RUN ...] [KEY=VALUE ...]",
+    )
+    verb.add_argument(
+        "said",
+        nargs="+",
+        metavar="RUN",
+        help="an MLflow run id or a job's output folder (several are parts of one run), then settings: scorer, judge, "
+        "similarity, data_dir, tracking",
+    )
     verb.set_defaults(call=call)
 
 
@@ -30,10 +39,14 @@ def call(options: argparse.Namespace) -> int:
     """Score the job's answers into a new run."""
     from wattrack.rescoring.rescore import rescore
 
+    runs = [text for text in options.said if _is_run(text)]
+    overrides = [text for text in options.said if not _is_run(text)]
     try:
+        if not runs:
+            raise ConfigError("score: expected an MLflow run id or a job's output folder before the settings")
         # A judge or an embedder uses the machine as a job does.
-        with running.listed(running.folder(places.root()), Path(options.job)):
-            rescore(options.job, options.overrides, console())
+        with running.listed(running.folder(places.root()), Path(runs[0])):
+            rescore(runs, overrides, console())
     except (ConfigError, DatasetError, HydraException, OmegaConfBaseException) as e:
         complain(explain(e))
         return REFUSED
@@ -41,3 +54,8 @@ def call(options: argparse.Namespace) -> int:
         complain("Interrupted: nothing was logged.")
         return INTERRUPTED
     return FINISHED
+
+
+def _is_run(text: str) -> bool:
+    """Whether it names a run, not a setting; a folder's name may hold an equals sign."""
+    return Path(text).is_dir() or not ("=" in text or text.startswith(("~", "+")))

@@ -4,6 +4,7 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from wattrack.results.job_result import UNSCORED
 from wattrack.results.tables import score
 from wattrack.runs.layout import ANSWERS
 from wattrack.runs.manifest import Identity, Settled
+from wattrack.runs.merge import merged
 from wattrack.runs.read import Run
 from wattrack.runs.write import RunFolder
 from wattrack.schema import Readings, Response
@@ -35,11 +37,11 @@ from wattrack.tracking.fetch import fetched
 from wattrack.tracking.store import Tracker, ensure_store, store_uri
 
 
-def rescore(run: str, overrides: Sequence[str], console: Console) -> str | None:
+def rescore(runs: Sequence[str], overrides: Sequence[str], console: Console) -> str | None:
     """Score the answers of a job again; returns the id of the new run, or None when nothing differs.
 
     Args:
-        run: a job's output folder, or its MLflow run id.
+        runs: a job's output folder, or its MLflow run id; several are parts of one run, whose answers are put together.
         overrides: Hydra overrides of the scoring settings, or of those that touch neither answers nor rows (`_TAKEN` in
             scoring.py).
 
@@ -49,7 +51,9 @@ def rescore(run: str, overrides: Sequence[str], console: Console) -> str | None:
         TrackingError: the new run cannot be logged.
     """
     uri = next((text.split("=", 1)[1] for text in overrides if text.startswith("tracking.uri=")), None)
-    with fetched(run, _store(uri)) as job:
+    store = _store(uri)
+    with ExitStack() as stack:
+        job = stack.enter_context(merged([stack.enter_context(fetched(run, store)) for run in runs]))
         if str(job.cfg.model.weights) == "random":
             raise ConfigError(f"run {run_id(job)} has random weights: there is nothing to score")
         cfg = settings_now(job.cfg, overrides)
@@ -65,8 +69,8 @@ def rescore(run: str, overrides: Sequence[str], console: Console) -> str | None:
             None if embedder is None else compare(embedder, questions.samples, _answers(job, questions), graded.records)
         )
         verdict = verdict_of(job, task, questions, cfg, graded, compared)
-        tell(console, job, verdict)
-        if not verdict.changed and not verdict.settings:
+        tell(console, job, verdict, whole=len(runs) == 1)
+        if len(runs) == 1 and not verdict.changed and not verdict.settings:
             return None
         return _log(job, cfg, questions, verdict, folder, console)
 

@@ -1,6 +1,7 @@
 """The settings that score: today's in place of the stored ones, and how the two differ."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -47,7 +48,8 @@ def settings_now(stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
     if protocol not in now.dataset.protocols:
         return cfg
     old, new = stored.dataset.protocols[protocol], now.dataset.protocols[protocol]
-    asks = [key for key in new if key not in (*_SCORING, "live_score") and new[key] != old[key]]
+    before, asked = _asking(old), _asking(new)
+    asks = [key for key in dict.fromkeys([*before, *asked]) if before.get(key) != asked.get(key)]
     if new.version != old.version and asks:
         raise ConfigError(
             f"{stored.dataset.name}/{protocol} is at version {new.version} and asks differently ({', '.join(asks)}) "
@@ -58,6 +60,14 @@ def settings_now(stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
     for key in ("to_sample", "runs_code", "text_reference"):
         cfg.dataset[key] = now.dataset[key]
     return cfg
+
+
+def _asking(protocol: Any) -> dict[str, object]:
+    """The settings of a protocol that put the question, by dotted name."""
+    settings = OmegaConf.to_container(protocol, resolve=True, enum_to_str=True)
+    assert isinstance(settings, dict)
+    kept = {str(key): value for key, value in settings.items() if key not in (*_SCORING, "live_score")}
+    return flatten(kept, separator=".")
 
 
 def _composed(stored: DictConfig, overrides: Sequence[str]) -> DictConfig:

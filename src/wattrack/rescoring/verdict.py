@@ -96,9 +96,10 @@ def _told(embedder: str) -> dict[str, str]:
     return {name: str(value) for name, value in values_of(embedder).items()}
 
 
-def tell(console: Console, job: Run, verdict: Regrading) -> None:
+def tell(console: Console, job: Run, verdict: Regrading, *, whole: bool) -> None:
+    """Print what scoring again found; where the job was not in one piece (`whole`), the result is always a new run."""
     n, now = len(verdict.records), score(verdict.metrics)
-    if not verdict.changed and not verdict.settings:
+    if whole and not verdict.changed and not verdict.settings:
         lines = [f"nothing differs from run {run_id(job)}: {n} answers, score {now}; no run was logged"]
     else:
         lines = [f"{verdict.changed} of {n} answers are judged differently than in run {run_id(job)}"]
