@@ -51,12 +51,11 @@ class Prompt(Protocol):
     def draw(self) -> Draw | None:
         """The rule by which worked examples are drawn from rows; None = it needs no rows."""
 
-    def prepared(self, every: Sequence[Sample], asked: Sequence[Sample], material: Material) -> Self:
+    def prepared(self, every: Sequence[Sample], material: Material) -> Self:
         """The prompt with everything in it that is read from rows and files.
 
         Args:
-            every: all samples of the split, so that what is drawn does not depend on the limit.
-            asked: those of them that are asked.
+            every: all samples of the split, not only those that are asked, so that nothing in it depends on the limit.
             material: where the rest comes from.
         """
 
@@ -90,7 +89,7 @@ class Asking:
         """The rule by which worked examples are drawn from rows."""
         return None
 
-    def prepared(self, every: Sequence[Sample], asked: Sequence[Sample], material: Material) -> Self:
+    def prepared(self, every: Sequence[Sample], material: Material) -> Self:
         """The prompt itself: it takes nothing from rows or files."""
         return self
 

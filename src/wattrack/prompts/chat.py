@@ -28,12 +28,12 @@ class Chat(Worded):
         if (self.context is None) == (_CONTEXT in self.template):
             raise ConfigError(f"context: goes with {_CONTEXT} in the template, and the other way round")
 
-    def prepared(self, every: Sequence[Sample], asked: Sequence[Sample], material: Material) -> Self:
-        """The prompt with its examples, and with the texts for the questions that are asked."""
-        made = Worded.prepared(self, every, asked, material)
+    def prepared(self, every: Sequence[Sample], material: Material) -> Self:
+        """The prompt with its examples and the texts of every question: its hash is the same whatever the limit."""
+        made = Worded.prepared(self, every, material)
         if (context := self.context) is None:
             return made
-        return replace(made, contexts={sample.id: context(sample, folder=material.data_dir) for sample in asked})
+        return replace(made, contexts={sample.id: context(sample, folder=material.data_dir) for sample in every})
 
     def request(self, sample: Sample, seed: int, repeat: int) -> Request:
         """Exactly what the model is asked; the request's seed depends on (seed, sample id, repeat) alone."""

@@ -45,12 +45,11 @@ class Choices(Asking):
         """The rule by which worked examples are drawn from rows."""
         return self.shots
 
-    def prepared(self, every: Sequence[Sample], asked: Sequence[Sample], material: Material) -> Self:
+    def prepared(self, every: Sequence[Sample], material: Material) -> Self:
         """The prompt with its examples; none of them has the text of a question in `every`.
 
         Rows with groups give every group examples of its own. DatasetError when there are too few.
         """
-        del asked  # what is drawn does not depend on the limit
         return self if self.draw is None else replace(self, examples=self.draw.drawn(material.rows(self.draw), every))
 
     def request(self, sample: Sample, seed: int, repeat: int) -> ChoiceRequest:

@@ -37,9 +37,9 @@ class Completion(Worded):
         there = self.prompt_tokens is not None
         check_spread("prompt_tokens_stddev", self.prompt_tokens_stddev, "prompt_tokens", there=there)
 
-    def prepared(self, every: Sequence[Sample], asked: Sequence[Sample], material: Material) -> Self:
+    def prepared(self, every: Sequence[Sample], material: Material) -> Self:
         """The prompt with its examples and preambles. DatasetError: too few rows, or a file is missing."""
-        made = Worded.prepared(self, every, asked, material)
+        made = Worded.prepared(self, every, material)
         if (preamble := self.preamble) is None:
             return made
         groups = sorted({s.group for s in every if s.group is not None})

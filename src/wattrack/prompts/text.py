@@ -65,9 +65,8 @@ class Worded(Generated):
         """The rule by which worked examples are drawn from rows."""
         return self.shots if isinstance(self.shots, Draw) else None
 
-    def prepared(self, every: Sequence[Sample], asked: Sequence[Sample], material: Material) -> Self:
+    def prepared(self, every: Sequence[Sample], material: Material) -> Self:
         """The prompt with its examples, each answered by its target. DatasetError: too few rows."""
-        del asked  # what is drawn does not depend on the limit
         if self.draw is None:
             return self
         by_group = self.draw.drawn(material.rows(self.draw), every)

@@ -149,7 +149,7 @@ class Task:
         every, source, commit = self.read(self.source)
         samples = self._ordered(every, seed)[:limit]
         facts = self._facts(samples, source, commit)
-        prompt = self.prompt.prepared(every, samples, _Material(self, commit))
+        prompt = self.prompt.prepared(every, _Material(self, commit))
         samples = [turn for sample in samples for turn in prompt.turns(sample)]
         return Questions(
             samples=tuple(samples),
