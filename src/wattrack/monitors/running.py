@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from wattrack.files import written_whole
+
 log = logging.getLogger(__name__)
 
 _ALIVE_EVERY_S = 1.0
@@ -80,7 +82,7 @@ def listed(where: Path, output_dir: Path) -> Iterator[None]:
             ended.set()
             alive.join()
             with contextlib.suppress(OSError):
-                _write(path, {**content, "end_unix_s": time.time()})
+                written_whole(path, json.dumps({**content, "end_unix_s": time.time()}).encode())
             os.close(held)
 
 
@@ -135,12 +137,6 @@ def _hold(path: Path, content: dict[str, object]) -> int:
         os.close(held)
         raise
     return held
-
-
-def _write(path: Path, content: dict[str, object]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content), "utf-8")
-    part.replace(path)
 
 
 def _is_held(path: Path) -> bool:

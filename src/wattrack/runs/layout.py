@@ -1,7 +1,5 @@
 """What a run's folder holds: its files by name, and which of them go to the store with the run."""
 
-from pathlib import Path
-
 SCHEMA_VERSION = 1
 """Of the folder's format. Folders without a manifest were written before it and count as version 0."""
 
@@ -48,10 +46,3 @@ ATTACHED = (
 """Files that are attached to the MLflow run below `job/`, where they exist; config.yaml is its own artifact."""
 ARTIFACTS = (f"config/{CONFIG}", *(f"job/{name}" for name in ATTACHED if name != LOG))
 """Where the store has what a reader of the folder needs."""
-
-
-def written_whole(path: Path, data: bytes) -> None:
-    """Replace a file in one step: a reader finds the old content or the new one, never a part."""
-    anew = path.with_name(f"{path.name}.new")
-    anew.write_bytes(data)
-    anew.replace(path)

@@ -10,8 +10,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from wattrack.errors import DatasetError
 from wattrack.facts import EngineFacts
+from wattrack.files import written_whole
 from wattrack.processes import died
-from wattrack.runs.layout import MANIFEST, SCHEMA_VERSION, written_whole
+from wattrack.runs.layout import MANIFEST, SCHEMA_VERSION
 from wattrack.schema import DatasetFacts
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]

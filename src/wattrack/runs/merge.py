@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from wattrack.errors import DatasetError
+from wattrack.files import written_whole
 from wattrack.journal import response_to_json
 from wattrack.runs import codec, layout
 from wattrack.runs.manifest import write_manifest
@@ -34,7 +35,7 @@ def merged(parts: Sequence[Run]) -> Iterator[Run]:
         folder, first = Path(name), parts[0].manifest
         shutil.copyfile(parts[0].folder / layout.CONFIG, folder / layout.CONFIG)
         lines = [response_to_json(answer) + "\n" for part in parts for answer in part.responses.values()]
-        layout.written_whole(folder / layout.ANSWERS, "".join(lines).encode("ascii"))
+        written_whole(folder / layout.ANSWERS, "".join(lines).encode("ascii"))
         codec.write_records(folder / layout.RECORDS, tuple(record for part in parts for record in part.records))
         runs = ", ".join(str(part.manifest.outcome.mlflow_run_id) for part in parts)
         outcome = replace(first.outcome, mlflow_run_id=runs)

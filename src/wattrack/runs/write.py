@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from wattrack.errors import ConfigError
+from wattrack.files import written_whole
 from wattrack.journal import response_to_json
 from wattrack.processes import owner_tags
 from wattrack.runs import codec, layout
@@ -83,8 +84,8 @@ class RunFolder:
         """Write the files that the manifest is to refer to."""
         codec.write_records(self.path / layout.RECORDS, records)
         lines = "".join(response_to_json(r) + "\n" for r in probe)
-        layout.written_whole(self.path / layout.PROBE, lines.encode("ascii"))
-        layout.written_whole(self.path / layout.READINGS, codec.readings_to_json(readings))
+        written_whole(self.path / layout.PROBE, lines.encode("ascii"))
+        written_whole(self.path / layout.READINGS, codec.readings_to_json(readings))
         codec.samples_frame(readings).to_parquet(self.path / layout.SAMPLES)
 
     def settled(self, settled: Settled) -> None:
@@ -112,7 +113,7 @@ class RunFolder:
             content["dataset"] = {name: getattr(facts, name) for name in facts.__dataclass_fields__}
             content |= {"prompt_sha256": identity.prompt_sha256, "run_key": identity.run_key}
         text = json.dumps({**content, **results}, indent=2, ensure_ascii=False) + "\n"
-        layout.written_whole(self.path / layout.SUMMARY, text.encode("utf-8", "replace"))
+        written_whole(self.path / layout.SUMMARY, text.encode("utf-8", "replace"))
         for name, table in (tables or {}).items():
             if not table.empty:
                 table.to_json(self.path / name, orient="split", index=False, indent=2, double_precision=15)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from wattrack import errors
 from wattrack.errors import WattrackError
-from wattrack.runs.layout import SUMMARY, written_whole
+from wattrack.files import written_whole
+from wattrack.runs.layout import SUMMARY
 from wattrack.settings.complaints import DETAILS
 from wattrack.sweep.plan import PlannedJob, Sweep
 

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from wattrack import places
 from wattrack.errors import ConfigError
-from wattrack.runs.layout import written_whole
+from wattrack.files import written_whole
 
 FILE = "sweep.json"
 ALONE = "none"
