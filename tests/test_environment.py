@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import wattrack
 from wattrack import environment
 
 
@@ -39,3 +40,8 @@ def test_the_checkout_reports_commit_and_changes(tmp_path: Path) -> None:
 def test_without_git_nothing_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert environment._checkout(tmp_path) == {}
+
+
+def test_the_version_is_that_of_the_code_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "version", lambda name: "0.0.1")  # as an install that the checkout left behind
+    assert environment.describe()["env.wattrack"] == wattrack.__version__

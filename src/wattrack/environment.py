@@ -14,7 +14,9 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_LIBRARIES = ("wattrack", "torch", "transformers", "mlflow", "hydra-core", "codecarbon")
+from wattrack import __version__
+
+_LIBRARIES = ("torch", "transformers", "mlflow", "hydra-core", "codecarbon")
 _GIT_TIMEOUT_S = 2.0
 _GIB = 2**30
 ENV_LABEL = "WATTRACK_ENV"
@@ -32,6 +34,7 @@ def describe() -> dict[str, str]:
         "env.python": platform.python_version(),
         "env.cuda": _cuda(),
         **_counts(),
+        "env.wattrack": __version__,  # of the code that runs: a checkout may have been installed at an older one
         **{f"env.{name}": _version(name) for name in _LIBRARIES},
         **_checkout(Path(__file__).resolve().parent),
     }
