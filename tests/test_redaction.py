@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wattrack.redaction import redacted
+from wattrack.redaction import redacted, redacted_overrides
 
 
 @pytest.mark.parametrize(
@@ -24,10 +24,19 @@ def test_redacted(settings: object, shown: object) -> None:
     assert redacted(settings) == shown
 
 
-def test_a_password_in_an_address_is_nowhere(run_here: Callable[..., int], outputs: Path) -> None:
+def test_overrides_are_shown_without_secrets() -> None:
+    said = ["model=a,b", "engine.api_key=abc", "+judge.token=x", "tracking.uri=http://me:pw@host/", "~limit", "a=b=c"]
+    assert redacted_overrides(said) == (
+        "model=a,b", "engine.api_key=***", "+judge.token=***", "tracking.uri=http://***@host/", "~limit", "a=b=c",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sweep", [[], ["-m"]], ids=["job", "sweep"])
+def test_a_password_in_an_address_is_nowhere(run_here: Callable[..., int], outputs: Path, sweep: list[str]) -> None:
     hidden = "hunter2"
-    code = run_here("model=demo_xs", "limit=2", "probe_questions=0", f"dataset.licence=http://me:{hidden}@host/")
-    assert code == 0
-    files = [p for p in outputs.rglob("*") if p.is_file() and ".hydra" not in p.parts]
+    settings = ["engine._target_=scripted.TextEngine", f"dataset.licence='http://me:{hidden}@host/'"]
+    assert run_here(*sweep, "limit=2", "probe_questions=0", *settings) == 0
+    by_hydra = (".hydra", "multirun.yaml")  # its own record of the command, in the user's folder alone
+    files = [p for p in outputs.rglob("*") if p.is_file() and not {*p.parts}.intersection(by_hydra)]
     assert len(files) > 5
     assert not [p for p in files if hidden.encode() in p.read_bytes()]

@@ -1,6 +1,7 @@
 """Settings without secrets: what may be logged, where everyone with access to the store can read it. Pure."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
@@ -17,6 +18,12 @@ def redacted(value: Any, key: str = "") -> Any:
     if isinstance(value, str):
         return HIDDEN if value and _SECRET_KEY.search(key) else _USER_INFO.sub(f"{HIDDEN}@", value)
     return value
+
+
+def redacted_overrides(texts: Iterable[str]) -> tuple[str, ...]:
+    """A command line's `key=value` settings without secrets."""
+    parts = (text.partition("=") for text in texts)
+    return tuple(f"{key}{sign}{redacted(value, key.rpartition('.')[2])}" for key, sign, value in parts)
 
 
 def without_credentials(uri: str) -> str:

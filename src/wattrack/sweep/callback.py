@@ -13,7 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from wattrack.redaction import redacted
+from wattrack.redaction import redacted, redacted_overrides
 from wattrack.settings.complaints import explain
 from wattrack.sweep import plan
 from wattrack.sweep.plan import PlannedJob, Sweep
@@ -84,7 +84,7 @@ def alone(config: DictConfig) -> Sweep:
     from wattrack.job.identity import job_name
 
     folder = Path(str(OmegaConf.select(config, "hydra.run.dir"))).absolute()
-    overrides = tuple(OmegaConf.select(config, "hydra.overrides.task"))
+    overrides = redacted_overrides(OmegaConf.select(config, "hydra.overrides.task"))
     content: Any = redacted(OmegaConf.to_container(_without_hydra(config), enum_to_str=True))
     return Sweep(
         id=plan.new_id(),
@@ -108,7 +108,7 @@ def planned(config: DictConfig, plain: DictConfig) -> Sweep:
         folder=str(folder),
         started_unix_s=_now(folder),
         swept=swept,
-        overrides=tuple(OmegaConf.select(config, "hydra.overrides.task")),
+        overrides=redacted_overrides(OmegaConf.select(config, "hydra.overrides.task")),
         launcher=_class(config, "hydra.launcher"),
         config=content,
         jobs=tuple(_job(config, folder, number, some, swept) for number, some in enumerate(_every_job(config))),
@@ -159,6 +159,7 @@ def _job(config: DictConfig, folder: Path, number: int, overrides: list[str], sw
     """A job with the folder that its launcher will give it."""
     from wattrack.job.identity import job_name
 
+    said = redacted_overrides(overrides)
     try:
         cfg = GlobalHydra.instance().config_loader().load_sweep_config(config, overrides)
         with open_dict(cfg):
@@ -166,6 +167,6 @@ def _job(config: DictConfig, folder: Path, number: int, overrides: list[str], sw
         subdir = str(OmegaConf.select(cfg, "hydra.sweep.subdir"))
         name = job_name(cfg, swept)
     except (HydraException, OmegaConfBaseException) as e:
-        name = " ".join(text for text in overrides if text.split("=", 1)[0] in swept)
-        return PlannedJob(number=number, name=name, overrides=tuple(overrides), folder=None, refused=explain(e))
-    return PlannedJob(number=number, name=name, overrides=tuple(overrides), folder=str(folder / subdir))
+        name = " ".join(text for text in redacted_overrides(overrides) if text.split("=", 1)[0] in swept)
+        return PlannedJob(number=number, name=name, overrides=said, folder=None, refused=str(redacted(explain(e))))
+    return PlannedJob(number=number, name=name, overrides=said, folder=str(folder / subdir))
