@@ -18,7 +18,7 @@ from wattrack.engines.weights import fit, prediction
 from wattrack.engines.weights.architectures import ARCHITECTURES
 from wattrack.engines.weights.effective import Effective
 from wattrack.engines.weights.fit import GIB, Fit, Shape, Work, kv_bytes_per_token, need
-from wattrack.engines.weights.loading import read_for_a_token
+from wattrack.engines.weights.loaded import read_for_a_token
 from wattrack.errors import EngineError
 from wattrack.schema import Candidate, ChoiceRequest, Generation, Message, Request
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wattrack.engines.plain.naive import NaiveMode
     from wattrack.engines.sharing.shared import SharedMode
     from wattrack.engines.text.rendering import Renderer
-    from wattrack.engines.weights.loading import Loaded
+    from wattrack.engines.weights.loaded import Loaded
 
 log = logging.getLogger(__name__)
 
@@ -309,7 +309,7 @@ class HFEngine:
             torch.set_num_threads(self._threads_before)
             self._threads_before = None
         if loaded is not None:
-            from wattrack.engines.weights.loading import release
+            from wattrack.engines.weights.loaded import release
 
             release(loaded)
 

@@ -9,10 +9,7 @@ import getpass
 import logging
 import os
 import re
-import tempfile
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
@@ -23,7 +20,7 @@ from wattrack.errors import TrackingError
 from wattrack.metrics.rows import unknown_metrics
 from wattrack.redaction import redacted
 from wattrack.schema import JobResult, JobStart
-from wattrack.tracking import entries, queries, series, views
+from wattrack.tracking import contents, entries, queries, views
 from wattrack.tracking.colors import model_color
 from wattrack.tracking.database import ensure_store, quiet_environment, sqlite_path, store_uri
 from wattrack.tracking.essential import essential
@@ -41,8 +38,6 @@ log = logging.getLogger(__name__)
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 _ENDS = ("FINISHED", "FAILED", "KILLED")
-_BATCH = 1000
-"""Most points MLflow takes at once."""
 
 
 class Tracker:
@@ -130,7 +125,7 @@ class Tracker:
         run_id: str = run.info.run_id
         try:
             with essential(f"the settings of {job.name} cannot be logged"):
-                self._log_batch(run_id, params=entries.param_values(job.params))
+                contents.log_batch(self._client, run_id, params=entries.param_values(job.params))
                 self._client.log_text(run_id, job.config_yaml, "config/config.yaml")
         except BaseException:
             self._try("the run stays RUNNING until `wattrack doctor`", lambda: self.end(run_id, "FAILED", None))
@@ -150,14 +145,17 @@ class Tracker:
             raise TrackingError(f"metrics without a row in METRICS: {', '.join(sorted(unknown))}")
         with essential(f"the results of run {run_id} cannot be logged; they are on disk in the job's folder"):
             run = self._client.get_run(run_id)
-            self._log_numbers(run, result)
-            self._log_dataset(run_id, result)
-            self._log_tables(run_id, result)
+            contents.log_numbers(self._client, run, result)
+            contents.log_dataset(self._client, run_id, result)
+            contents.log_tables(self._client, run_id, result)
         model = run.data.params.get("model", run.info.run_name)
         note = {"mlflow.note.content": entries.cut(result.description, entries.TAG_CHARS)}
-        self._try("the run has no description", lambda: self._log_batch(run_id, tags=note))
-        self._try("the run has no plots", lambda: self._log_plots(run_id, model, result))
-        self._try("the run cannot be compared by traces", lambda: self._log_traces(run, model, result))
+        self._try("the run has no description", lambda: contents.log_batch(self._client, run_id, tags=note))
+        self._try("the run has no plots", lambda: contents.log_plots(self._client, run_id, model, result))
+        self._try(
+            "the run cannot be compared by traces",
+            lambda: contents.log_traces(self.uri, run, model, result, self._traces),
+        )
         self.save_views()
 
     def log_sweep(self, run_id: str, runs: "pd.DataFrame", description: str) -> None:
@@ -172,14 +170,14 @@ class Tracker:
         counts = runs["status"].value_counts()
         tags = {f"wattrack.{status.lower()}": str(int(counts.get(status, 0))) for status in _ENDS}
         table = comparison_frame(runs)
-        with essential(f"the comparison of run {run_id} cannot be logged"), _folder() as folder:
-            self._log_batch(run_id, tags=tags)
+        with essential(f"the comparison of run {run_id} cannot be logged"), contents.scratch() as folder:
+            contents.log_batch(self._client, run_id, tags=tags)
             self._client.log_table(run_id, table.copy(), "tables/comparison.json")
             table.to_csv(folder / "comparison.csv", index=False)
             self._client.log_artifact(run_id, str(folder / "comparison.csv"), "tables")
         note = {"mlflow.note.content": entries.cut(description, entries.TAG_CHARS)}
-        self._try("the sweep's run has no description", lambda: self._log_batch(run_id, tags=note))
-        self._try("the sweep's run has no plots", lambda: self._log_sweep_plots(run_id, runs))
+        self._try("the sweep's run has no description", lambda: contents.log_batch(self._client, run_id, tags=note))
+        self._try("the sweep's run has no plots", lambda: contents.log_sweep_plots(self._client, run_id, runs))
 
     def log_file(self, run_id: str, path: Path, artifact_dir: str) -> None:
         """Attach a file to the run. Raises TrackingError when it cannot be copied."""
@@ -190,7 +188,7 @@ class Tracker:
         """Close the run; `error` becomes the tag wattrack.error. TrackingError when the store cannot be written."""
         with essential(f"the run {run_id} cannot be closed as {status}"):
             if error is not None:
-                self._log_batch(run_id, tags=entries.tag_values({"wattrack.error": error}))
+                contents.log_batch(self._client, run_id, tags=entries.tag_values({"wattrack.error": error}))
             self._client.set_terminated(run_id, status)
 
     def load_runs(self, sweep_id: str) -> "pd.DataFrame":
@@ -214,7 +212,7 @@ class Tracker:
     def tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Add tags to an open run. Raises TrackingError when the store cannot be written."""
         with essential(f"the run {run_id} cannot be labelled"):
-            self._log_batch(run_id, tags=entries.tag_values(tags))
+            contents.log_batch(self._client, run_id, tags=entries.tag_values(tags))
 
     def unfinished(self, run_key: str, before: str) -> "list[Run]":
         """The runs on this host with that identity that were interrupted since one finished, without `before`.
@@ -283,79 +281,6 @@ class Tracker:
             links += [(f"{name}: {title}" if name else title, url) for title, url in found]
         return links
 
-    def _log_numbers(self, run: "Run", result: JobResult) -> None:
-        metrics, refused = series.finite(result.metrics)
-        if refused:
-            log.warning("Not logged, because not a finite number: %s", ", ".join(refused))
-        now = time.time_ns() // 1_000_000
-        points = [(name, 0, now, value) for name, value in metrics.items()]
-        points += series.running_points(result.running) + series.system_points(result.readings.samples)
-        params = entries.new_params(run.data.params, entries.param_values(result.params))
-        self._log_batch(run.info.run_id, points, params, entries.tag_values(result.tags))
-
-    def _log_batch(
-        self,
-        run_id: str,
-        points: Sequence[series.Point] = (),
-        params: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> None:
-        from mlflow.entities import Metric, Param, RunTag
-
-        self._client.log_batch(
-            run_id,
-            params=[Param(name, value) for name, value in (params or {}).items()],
-            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
-            synchronous=True,
-        )
-        for first in range(0, len(points), _BATCH):
-            batch = [Metric(name, value, at, step) for name, step, at, value in points[first : first + _BATCH]]
-            self._client.log_batch(run_id, metrics=batch, synchronous=True)
-
-    def _log_dataset(self, run_id: str, result: JobResult) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        tags = {"wattrack.dataset_digest": result.dataset.digest, "wattrack.protocol": result.dataset.protocol}
-        dataset = DatasetInput(
-            Dataset(**entries.dataset_entry(result.dataset)), [InputTag("mlflow.data.context", "eval")]
-        )
-        self._client.log_inputs(run_id, datasets=[dataset])
-        self._log_batch(run_id, tags=tags)
-
-    def _log_tables(self, run_id: str, result: JobResult) -> None:
-        from wattrack.runs.codec import write_records
-        from wattrack.tracking.phases import phases_frame
-        from wattrack.tracking.tables import latency_frame, viewer_frame
-
-        self._client.log_table(run_id, viewer_frame(result.records), "tables/predictions.json")
-        for name, table in (("phases", phases_frame(result.readings)), ("latency", latency_frame(result))):
-            if not table.empty:
-                self._client.log_table(run_id, series.rounded_table(table), f"tables/{name}.json")
-        with _folder() as folder:
-            write_records(folder / "records.parquet", result.records)
-            self._client.log_artifact(run_id, str(folder / "records.parquet"), "tables")
-
-    def _log_plots(self, run_id: str, model: str, result: JobResult) -> None:
-        from wattrack.tracking.job_plots import write_job_plots
-
-        with _folder() as folder:
-            write_job_plots(folder, model, result)
-            self._client.log_artifacts(run_id, str(folder), "plots")
-
-    def _log_sweep_plots(self, run_id: str, runs: "pd.DataFrame") -> None:
-        from wattrack.tracking.sweep_plots import write_sweep_plots
-
-        with _folder() as folder:
-            write_sweep_plots(folder, runs)
-            self._client.log_artifacts(run_id, str(folder), "plots")
-
-    def _log_traces(self, run: "Run", model: str, result: JobResult) -> None:
-        from wattrack.tracking.traces import selected, write_traces
-
-        chosen = selected(result.records, self._traces)
-        if chosen:
-            write_traces(self.uri, run.info.experiment_id, run.info.run_id, model, chosen)
-
     def _save_views(self) -> None:
         available = views.Available(
             measured_energy=self._any_run_has("energy/measured_wh"),
@@ -384,12 +309,6 @@ class Tracker:
         except Exception as e:  # noqa: BLE001  plots, traces and views never lose a result, whatever breaks in them
             reason = redacted(str(e).partition("\n")[0])
             log.warning("MLflow: %s (%s: %s)", consequence, type(e).__name__, reason)
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="wattrack-") as folder:
-        yield Path(folder)
 
 
 def _user() -> str:

@@ -12,7 +12,7 @@ from wattrack.engines.constrained.constraint import ConstraintProcessor, Grammar
 from wattrack.engines.plain.stamps import SeededSampler, StampStreamer, StopRows
 from wattrack.engines.rows import TextRow, failed
 from wattrack.engines.text.stops import StopStrings
-from wattrack.engines.weights.loading import Loaded
+from wattrack.engines.weights.loaded import Loaded
 from wattrack.errors import EngineError
 from wattrack.schema import Generation, Response
 

@@ -9,7 +9,7 @@ from wattrack.engines.plain.choices import score_naive
 from wattrack.engines.plain.decoding import Decoding, decode_batch
 from wattrack.engines.rows import ChoiceRow, TextRow, one_line
 from wattrack.engines.weights import ropes
-from wattrack.engines.weights.loading import Loaded
+from wattrack.engines.weights.loaded import Loaded
 from wattrack.schema import Response
 
 log = logging.getLogger(__name__)

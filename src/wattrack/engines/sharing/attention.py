@@ -18,7 +18,7 @@ from wattrack.engines.weights.onednn import linears
 from wattrack.errors import EngineError
 
 if TYPE_CHECKING:
-    from wattrack.engines.weights.loading import Loaded
+    from wattrack.engines.weights.loaded import Loaded
 
 NAME = "wattrack_shared"
 """The name under which transformers finds `_attention`."""

@@ -17,7 +17,7 @@ from wattrack.engines.sharing.choices import score_packed
 from wattrack.engines.sharing.packing import compute_prefix
 from wattrack.engines.sharing.rolling import Capacity, RollingBatch
 from wattrack.engines.text.stops import StopStrings
-from wattrack.engines.weights.loading import Loaded
+from wattrack.engines.weights.loaded import Loaded
 from wattrack.schema import Candidate, ChoiceRequest, Generation, Request
 
 TOLERANCE = {torch.float32: 1e-3}

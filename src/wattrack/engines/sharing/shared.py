@@ -16,7 +16,7 @@ from wattrack.engines.sharing.choices import score_packed
 from wattrack.engines.sharing.packing import compute_prefix
 from wattrack.engines.sharing.prefixes import PASS_OVERHEAD_TOKENS, group
 from wattrack.engines.sharing.rolling import Capacity, RollingBatch
-from wattrack.engines.weights.loading import Loaded
+from wattrack.engines.weights.loaded import Loaded
 from wattrack.schema import Response
 
 log = logging.getLogger(__name__)
