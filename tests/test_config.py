@@ -12,8 +12,9 @@ from omegaconf import OmegaConf
 from support import CHECKOUT, Command, Compose
 from wattrack.errors import ConfigError
 from wattrack.metrics.rows import METRICS
-from wattrack.settings import build, checks
-from wattrack.settings.prompting import completed
+from wattrack.schema import Sample
+from wattrack.settings import availability, build, checks
+from wattrack.settings.prompting import build_prompt, completed
 
 CONF = CHECKOUT / "conf"
 
@@ -157,6 +158,7 @@ def test_prompt_and_version_move_together(composed: Compose) -> None:
     assert found == PROMPTS
 
 
+QUESTION = Sample(id="q", question="?", target="")
 REFUSED = [
     ("model=qwen1_b", "model=qwen1_b: there is no such model; did you mean qwen1_5b?"),
     ("dataset=gsm", "dataset=gsm: there is no such dataset"),
@@ -178,6 +180,17 @@ REFUSED = [
     ("+dataset.protocols.chat.style=turns", "chat.style: is dataset.protocols.chat.prompt._target_ now"),
     ("dataset.protocols.chat.prompt.stopp=[x]", "chat.prompt.stopp: there is no such setting; did you mean stop?"),
     ("dataset.protocols.chat.prompt.max_new_tokens=9.5", "prompt.max_new_tokens: expected a whole number, got 9.5"),
+    ("dataset.protocols.chat.prompt=null", "chat.prompt: it is no node; expected what names a class that asks"),
+    ("dataset.protocols.chat.prompt=abc", "chat.prompt: it is no node"),
+    ("dataset.protocols.chat.prompt._target_=builtins.dict", "prompt._target_=builtins.dict: no signature found"),
+    ("dataset.protocols.chat.prompt._target_=os.getcwd", "os.getcwd: expected a class as in wattrack.prompts"),
+    ("dataset.protocols.chat.prompt._target_=wattrack.prompts.text.Worded", "Worded: expected a class as in wattrack"),
+    ("+dataset.protocols.chat.prompt._partial_=true", "prompt._partial_: a prompt is made at once"),
+    ("dataset.protocols.chat.prompt.context=foo", "prompt.context: expected a node with a _target_"),
+    (
+        "dataset.protocols.chat.prompt.shots={_target_:wattrack.prompts.shots.Draw,split:null,count:1}",
+        "shots.split: expec",
+    ),
     ("hardware.sample_hz=100", "hardware.sample_hz=100: must be between 1 and 10"),
     ("tracking.traces=many", "tracking.traces=many: must be all, none or a number"),
     ("model.id=embedded:demo_xxl", "embedded:demo_xs"),
@@ -246,6 +259,29 @@ def test_every_prompt_says_all_of_its_settings(composed: Compose) -> None:
     assert whole == completed(shown) == completed(whole), "what is a default may be said or not"
     assert isinstance(whole.dataset.protocols.gaussian.prompt.prompt_tokens_stddev, float)
     assert "temperature" not in given.dataset.protocols.gaussian.prompt
+
+
+def test_a_prompt_may_refer_to_other_settings_and_be_a_users_own_class(composed: Compose) -> None:
+    cfg = composed("seed=7", "dataset.protocols.chat.prompt.max_new_tokens=${seed}")
+    assert build_prompt(cfg).request(QUESTION, 0, 0).generation.max_new_tokens == 7  # type: ignore[union-attr]
+    assert completed(cfg).dataset.protocols.chat.prompt.max_new_tokens == 7
+    own = composed("dataset.protocols.chat.prompt._target_=own_prompt.Own", "+dataset.protocols.chat.prompt.word=hey")
+    assert build_prompt(own).request(QUESTION, 0, 0).prompt == "hey"  # type: ignore[union-attr]
+    assert "rule" not in completed(own).dataset.protocols.chat.prompt, "what no YAML can say stays the class's"
+
+
+def test_equal_settings_have_equal_keys_however_they_are_written(composed: Compose) -> None:
+    whole, half = "dataset.protocols.chat.prompt.temperatures.writing=1", "temperatures.writing=1.0"
+    keys = {str(completed(composed("dataset=mt_bench", text)).dataset.protocols.chat.prompt)
+            for text in (whole, f"dataset.protocols.chat.prompt.{half}")}  # fmt: skip
+    assert len(keys) == 1
+
+
+def test_a_dataset_of_the_version_before_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = {"hub_id": "a/b", "protocols": {"chat": {"version": 1, "style": "chat"}, "x": {"prompt": "${a}"}}}
+    assert availability.notes({"mine": old})
+    monkeypatch.setattr(availability.hub, "complete_in_cache", lambda *_: "0" * 40)
+    assert availability.state(old).startswith("ready")
 
 
 def test_model_location_names_the_choices() -> None:

@@ -25,10 +25,16 @@ def test_redacted(settings: object, shown: object) -> None:
 
 
 def test_overrides_are_shown_without_secrets() -> None:
-    said = ["model=a,b", "engine.api_key=abc", "+judge.token=x", "tracking.uri=http://me:pw@host/", "~limit", "a=b=c"]
-    assert redacted_overrides(said) == (
-        "model=a,b", "engine.api_key=***", "+judge.token=***", "tracking.uri=http://***@host/", "~limit", "a=b=c",
-    )  # fmt: skip
+    pairs = {
+        "model=a,b": "model=a,b",
+        "engine.api_key=abc": "engine.api_key=***",
+        "++password=x": "++password=***",
+        "tracking.uri=http://me:pw@host/": "tracking.uri=http://***@host/",
+        "+engine.env={api_key:S,max_tokens:3}": "+engine.env={api_key:***,max_tokens:3}",
+        "~limit": "~limit",
+        "a=b=c": "a=b=c",
+    }
+    assert redacted_overrides(pairs) == tuple(pairs.values())
 
 
 @pytest.mark.parametrize("sweep", [[], ["-m"]], ids=["job", "sweep"])

@@ -16,6 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from mlflow.entities import Run
 from omegaconf import OmegaConf
 
+from support import CHECKOUT
 from wattrack import cli
 from wattrack.errors import ConfigError
 from wattrack.journal import read_journal
@@ -187,8 +188,17 @@ def shard(job: Path, to: Path, number: int, run_key: str | None = None) -> Path:
     (to / "responses.jsonl").write_text("".join(lines[number::2]), "utf-8")
     ids = {json.loads(line)["sample_id"] for line in lines[number::2]}
     write_records(to / "records.parquet", [record for record in run.records if record.id in ids])
-    write_manifest(to, replace(run.manifest, identity=replace(identity, run_key=run_key or identity.run_key)))
+    write_manifest(
+        to, replace(run.manifest, identity=replace(identity, run_key=identity.run_key if run_key is None else run_key))
+    )
     return to
+
+
+def test_settings_that_have_come_since_are_no_other_question() -> None:
+    stored = load_run(CHECKOUT / "tests" / "fixtures" / "old_runs" / "arithmetic").cfg
+    del stored.dataset.protocols.chat.prompt["top_p"]
+    stored.dataset.protocols.chat.version = 1
+    assert settings_now(stored, []).dataset.protocols.chat.version == 2
 
 
 def test_shards_are_put_together(job: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -199,6 +209,10 @@ def test_shards_are_put_together(job: Path, tmp_path: Path, capsys: pytest.Captu
     assert cli.main(["score", first, second, first]) == 2
     assert re.search(r"\(repeat 0\) is answered in .*/a and in .*/a", capsys.readouterr().err)
     other = str(shard(job, tmp_path / "c", 1, run_key="another"))
+    assert cli.main(["score", first, other]) == 2
+    nameless = [str(shard(job, tmp_path / name, n, run_key="")) for n, name in enumerate("de")]
+    assert cli.main(["score", *nameless]) == 2, "what has no key may be of anything"
+    capsys.readouterr()
     assert cli.main(["score", first, other]) == 2
     assert re.search(r"/c and .*/a are not parts of one run: run key another and \w{64}", capsys.readouterr().err)
     assert len(jobs(job)) == before

@@ -6,6 +6,7 @@ from typing import Any
 
 _USER_INFO = re.compile(r"(?<=://)[^/\s]+@")
 _SECRET_KEY = re.compile(r"(^|_)(token|secret|password|api_key)$", re.IGNORECASE)
+_SECRET_INSIDE = re.compile(r"\b((?:\w+_)?(?:token|secret|password|api_key))\s*:\s*[^,}\]]+", re.IGNORECASE)
 HIDDEN = "***"
 
 
@@ -22,8 +23,12 @@ def redacted(value: Any, key: str = "") -> Any:
 
 def redacted_overrides(texts: Iterable[str]) -> tuple[str, ...]:
     """A command line's `key=value` settings without secrets."""
-    parts = (text.partition("=") for text in texts)
-    return tuple(f"{key}{sign}{redacted(value, key.rpartition('.')[2])}" for key, sign, value in parts)
+    return tuple(_redacted_override(*text.partition("=")) for text in texts)
+
+
+def _redacted_override(key: str, sign: str, value: str) -> str:
+    shown = redacted(value, key.lstrip("+~").rpartition(".")[2])
+    return f"{key}{sign}{_SECRET_INSIDE.sub(lambda found: f'{found[1]}:{HIDDEN}', shown)}"
 
 
 def without_credentials(uri: str) -> str:

@@ -81,12 +81,8 @@ def test_values_may_hold_what_stands_between_them_and_those_of_the_version_befor
     values = {"model_id": "a, b=c", "revision": None, "rows": 3}
     assert values_of(as_tag(values)) == values
     assert values_of("mode=shared, batch=1") == {"mode": "shared", "batch": "1"}
-    assert (values_of(None), values_of(math.nan), names_of(None), names_of(as_tag(["a", "b"]))) == (
-        {},
-        {},
-        [],
-        ["a", "b"],
-    )
+    assert (values_of(None), values_of(math.nan), names_of(None)) == ({}, {}, [])
+    assert names_of(as_tag(["a", "b"])) == names_of("a, b") == ["a", "b"]
     old = {**tagged("old"), tag(LATENCY): "mode=shared, prefix_sharing=on, batch=1, concurrency=1"}
     assert refusals([old, tagged("new")]) == {}
 

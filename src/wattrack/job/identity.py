@@ -70,7 +70,7 @@ def job_name(cfg: DictConfig, swept: Sequence[str] = ()) -> str:
     settings = cfg.dataset.protocols.get(asked)
     unusual = {
         asked: asked != next(iter(cfg.dataset.protocols)),  # a dataset's YAML lists its default first
-        "constrained": settings is not None and bool(settings.prompt.get("constrained")),
+        "constrained": _is_constrained(settings),
         str(cfg.preset.name): cfg.preset.name != _USUAL_PRESET,
         str(mode): mode != _USUAL_MODE,
         "random weights": str(cfg.model.weights) == "random",
@@ -78,6 +78,12 @@ def job_name(cfg: DictConfig, swept: Sequence[str] = ()) -> str:
     said = [what for what, is_so in unusual.items() if is_so]
     varied = [_setting(cfg, key) for key in swept if key not in _IN_NAMES]
     return " · ".join([cfg.model.name, cfg.dataset.name, *said, *varied])
+
+
+def _is_constrained(protocol: DictConfig | None) -> bool:
+    """Whether answers are held to a schema; a prompt that is no node is refused elsewhere."""
+    prompt = None if protocol is None else protocol.prompt
+    return isinstance(prompt, DictConfig) and prompt.get("constrained") is True
 
 
 def _setting(cfg: DictConfig, key: str) -> str:

@@ -7,7 +7,7 @@ from typing import Self
 from wattrack.errors import ConfigError
 from wattrack.prompts.asking import Material, filled_later, hashed
 from wattrack.prompts.seeds import derived_seed
-from wattrack.prompts.text import Worded, filled, options_text
+from wattrack.prompts.text import Worded, check_callable, filled, options_text
 from wattrack.schema import Message, Request, Sample
 
 _CONTEXT = "{context}"
@@ -25,6 +25,7 @@ class Chat(Worded):
     def __post_init__(self) -> None:
         """Refuse values that have no meaning. ConfigError names the field."""
         Worded.__post_init__(self)
+        check_callable("context", self.context)
         if (self.context is None) == (_CONTEXT in self.template):
             raise ConfigError(f"context: goes with {_CONTEXT} in the template, and the other way round")
 

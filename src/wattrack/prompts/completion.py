@@ -8,7 +8,7 @@ from wattrack.errors import ConfigError
 from wattrack.prompts.asking import Material, filled_later, hashed
 from wattrack.prompts.lengths import drawn_length, turned
 from wattrack.prompts.seeds import derived_seed
-from wattrack.prompts.text import Worded, check_spread, filled, options_text
+from wattrack.prompts.text import Worded, check_callable, check_spread, filled, options_text
 from wattrack.schema import Request, Sample
 
 _SHOT_ANSWER = " {answer}"
@@ -32,6 +32,7 @@ class Completion(Worded):
     def __post_init__(self) -> None:
         """Refuse values that have no meaning. ConfigError names the field, the value and what is accepted."""
         Worded.__post_init__(self)
+        check_callable("preamble", self.preamble)
         if self.prompt_tokens is not None and self.prompt_tokens < 1:
             raise ConfigError(f"prompt_tokens={self.prompt_tokens}: must be 1 or more")
         there = self.prompt_tokens is not None

@@ -8,6 +8,7 @@ import yaml
 
 from wattrack.errors import ConfigError, DatasetError
 from wattrack.prompts.seeds import derived_seed
+from wattrack.prompts.typed import settle
 from wattrack.schema import Sample
 
 
@@ -35,10 +36,13 @@ class Draw:
 
     def __post_init__(self) -> None:
         """Refuse values that have no meaning. ConfigError names the field."""
+        try:
+            settle(self)
+        except ConfigError as e:
+            raise ConfigError(f"shots.{e}") from e
         for name, least in (("count", 1), ("skip", 0)):
-            value: object = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ConfigError(f"shots.{name}={value}: must be a whole number, {least} or more")
+            if getattr(self, name) < least:
+                raise ConfigError(f"shots.{name}={getattr(self, name)}: must be {least} or more")
         if self.pick not in ("seeded", "first"):
             raise ConfigError(f"shots.pick={self.pick}: expected one of seeded, first")
         if self.skip and self.pick != "first":

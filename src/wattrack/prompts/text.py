@@ -28,6 +28,12 @@ def filled(template: str, question: str, options: str = "", context: str = "") -
     return _FIELD.sub(lambda match: values[match.group(1)], template)
 
 
+def check_callable(name: str, value: object) -> None:
+    """Refuse what should have been made of a `_target_` and was not. ConfigError names it."""
+    if value is not None and not callable(value):
+        raise ConfigError(f"{name}: expected a node with a _target_ and _partial_: true, got {value!r}")
+
+
 def check_spread(name: str, stddev: float, needed: str, there: bool) -> None:
     """Refuse the standard deviation of a length that is not exact. ConfigError names it."""
     if not 0 <= stddev < math.inf:

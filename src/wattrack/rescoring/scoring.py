@@ -38,7 +38,7 @@ def settings_now(stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
     ConfigError when an override would change more than the scoring, or the protocol's questions have changed since.
     """
     protocol = str(stored.dataset.protocol)
-    now, cfg = _composed(stored, overrides), stored.copy()
+    now, cfg = _composed(stored, overrides), completed(stored)
     for key in (text.lstrip("~+").split("=", 1)[0] for text in overrides):
         if key in _TAKEN:
             OmegaConf.update(cfg, key, OmegaConf.select(now, key))
@@ -47,7 +47,7 @@ def settings_now(stored: DictConfig, overrides: Sequence[str]) -> DictConfig:
             raise ConfigError(f"{key}: scoring again changes how answers are judged, nothing else; it takes {takes}")
     if protocol not in now.dataset.protocols:
         return cfg
-    old, new = stored.dataset.protocols[protocol], now.dataset.protocols[protocol]
+    old, new = cfg.dataset.protocols[protocol], now.dataset.protocols[protocol]
     before, asked = _asking(old), _asking(new)
     asks = [key for key in dict.fromkeys([*before, *asked]) if before.get(key) != asked.get(key)]
     if new.version != old.version and asks:

@@ -24,5 +24,7 @@ def names_of(tag: object) -> list[str]:
     """What a tag lists; nothing for a run without the tag."""
     if not isinstance(tag, str) or not tag:
         return []
+    if not tag.startswith("["):
+        return tag.split(", ")
     found: list[str] = json.loads(tag)
     return found

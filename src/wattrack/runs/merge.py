@@ -46,7 +46,7 @@ def merged(parts: Sequence[Run]) -> Iterator[Run]:
 def _check(parts: Sequence[Run]) -> None:
     found: dict[Key, Run] = {}
     for part in parts:
-        if _key(part) is None or _key(part) != _key(parts[0]):
+        if not _key(part) or _key(part) != _key(parts[0]):
             raise DatasetError(
                 f"{part.shown} and {parts[0].shown} are not parts of one run: run key {_key(part)} and {_key(parts[0])}"
             )

@@ -30,6 +30,12 @@ def state(dataset: Mapping[str, Any]) -> str:
     return _on_the_hub(dataset)
 
 
+def _prompt(protocol: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How a protocol asks; nothing where its YAML says nothing readable of that, which running it refuses."""
+    prompt = protocol.get("prompt")
+    return prompt if isinstance(prompt, Mapping) else {}
+
+
 def _local(dataset: Mapping[str, Any], folder: Path) -> str:
     split, files = str(dataset.get("split", "test")), dataset.get("files") or {}
     try:
@@ -52,7 +58,7 @@ def _on_the_hub(dataset: Mapping[str, Any]) -> str:
     split = str(dataset.get("split", "test"))
     commit = hub.complete_in_cache(hub_id, configs, split, revision)
     if commit is not None:
-        shots = [p["prompt"].get("shots") for p in dataset["protocols"].values()]
+        shots = [_prompt(p).get("shots") for p in dataset["protocols"].values()]
         drawn = {rule["split"] for rule in shots if isinstance(rule, Mapping)}
         lacking = sorted(s for s in drawn if hub.complete_in_cache(hub_id, configs, s, revision) is None)
         without = f", without the worked examples ({', '.join(lacking)})" if lacking else ""
@@ -81,7 +87,7 @@ def notes(datasets: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines += [
         f"{name}: also needs the authors' prompts: dataset.prompts_dir"
         for name, d in datasets.items()
-        if any(p["prompt"].get("preamble") for p in d["protocols"].values()) and not d.get("prompts_dir")
+        if any(_prompt(p).get("preamble") for p in d["protocols"].values()) and not d.get("prompts_dir")
     ]
     return lines
 

@@ -49,8 +49,11 @@ class SweepCallback(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         """Write the plan of a command that runs one job: it is a sweep of its own, found by its id like any other."""
-        if not config.dry_run:
-            plan.write(alone(config))
+        try:
+            if not config.dry_run:
+                plan.write(alone(config))
+        except (HydraException, OmegaConfBaseException) as e:
+            log.info("no sweep.json: %s", e)  # a job of which not even the name is known is refused in a moment
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Write the sweep's plan into its folder and say how many jobs there are."""
