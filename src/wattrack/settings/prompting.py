@@ -1,7 +1,6 @@
 """The `prompt` nodes of a configuration: what each may say, its defaults written out, and the prompt made of it."""
 
 import dataclasses
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any, get_args, get_type_hints
@@ -14,6 +13,7 @@ from wattrack.errors import ConfigError
 from wattrack.prompts.asking import FILLED, Prompt
 from wattrack.settings.config import ProtocolConfig
 from wattrack.settings.construct import constructed
+from wattrack.settings.guess import guess
 
 _TARGET = "_target_"
 _NEEDED = inspect.Parameter.empty
@@ -50,9 +50,7 @@ def protocol(cfg: DictConfig) -> ProtocolConfig:
     """The chosen protocol's settings; ConfigError names the choices."""
     chosen, known = cfg.dataset.protocol, list(cfg.dataset.protocols)
     if chosen not in known:
-        guess = difflib.get_close_matches(chosen, known, n=1)
-        hint = f"; did you mean {guess[0]}?" if guess else ""
-        raise ConfigError(f"dataset.protocol={chosen}: {cfg.dataset.name} has {', '.join(known)}{hint}")
+        raise ConfigError(f"dataset.protocol={chosen}: {cfg.dataset.name} has {', '.join(known)}{guess(chosen, known)}")
     settings: ProtocolConfig = cfg.dataset.protocols[chosen]
     return settings
 
@@ -116,8 +114,7 @@ def _whole(given: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(kind).parameters.values())
     for key in given:
         if key not in known and not key.startswith("_") and not takes_any:
-            guess = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {guess[0]}?" if guess else "."
+            hint = guess(key, known) or "."
             what = str(given[_TARGET]).rpartition(".")[2]
             raise ConfigError(f"{prefix}{key}: there is no such setting{hint} {what} takes: {', '.join(known)}")
     if given.get("_partial_"):

@@ -1,13 +1,13 @@
 """Composition errors in the user's words: which key, what came, what the choices are."""
 
 import dataclasses
-import difflib
 import re
 from pathlib import Path
 
 from wattrack import places
 from wattrack.settings.config import Config
 from wattrack.settings.former import moved
+from wattrack.settings.guess import guess
 
 
 def refusal(error: BaseException) -> str:
@@ -47,7 +47,7 @@ def _plain(message: str) -> str:
 
 def _unknown_choice(group: str, name: str) -> str:
     known = choices(group)
-    return f"{group}={name}: there is no such {group}{_guess(name, known)}. There are: {', '.join(known)}"
+    return f"{group}={name}: there is no such {group}{guess(name, known)}. There are: {', '.join(known)}"
 
 
 def unknown_key(key: str) -> str:
@@ -58,7 +58,7 @@ def unknown_key(key: str) -> str:
     known = _siblings(parents)
     where = f"{'.'.join(parents)} has" if parents else "The settings are"
     listed = f" {where}: {', '.join(known)}" if known else ""
-    return f"{key}: there is no such setting{_guess(leaf, known)}.{listed}"
+    return f"{key}: there is no such setting{guess(leaf, known)}.{listed}"
 
 
 def _siblings(parents: list[str]) -> list[str]:
@@ -71,11 +71,6 @@ def _siblings(parents: list[str]) -> list[str]:
             return []
     assert isinstance(kind, type)
     return sorted(f.name for f in dataclasses.fields(kind))
-
-
-def _guess(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def choices(group: str, folder: Path | None = None) -> list[str]:

@@ -64,8 +64,7 @@ class Renderer:
             if problem is None:
                 rows.append(row)
             else:
-                kind: ErrorKind = "too_long" if _SHORTER in problem else "refused"
-                refused.append(failed(request, problem, row=row, kind=kind))
+                refused.append(_refused(row, problem))
         return rows, refused
 
     def choices(self, requests: Sequence[ChoiceRequest]) -> tuple[list[ChoiceRow], list[Response]]:
@@ -79,8 +78,7 @@ class Renderer:
             if problem is None:
                 rows.append(row)
             else:
-                kind: ErrorKind = "too_long" if _SHORTER in problem else "refused"
-                refused.append(failed(request, problem, row=row, kind=kind))
+                refused.append(_refused(row, problem))
         return rows, refused
 
     def _choice_problem(self, row: ChoiceRow) -> str | None:
@@ -194,3 +192,9 @@ def _merge_system(messages: Sequence[Message], system: str) -> list[Message]:
         return [Message(role="user", content=system), *turns]
     turns[first] = Message(role="user", content=f"{system}\n\n{turns[first].content}")
     return turns
+
+
+def _refused(row: TextRow | ChoiceRow, problem: str) -> Response:
+    """The Response of a row that must not be asked."""
+    kind: ErrorKind = "too_long" if _SHORTER in problem else "refused"
+    return failed(row.request, problem, row=row, kind=kind)
